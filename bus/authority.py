@@ -1,0 +1,126 @@
+"""Who may do what on the server: `nats-server.conf`, derived from a table.
+
+JetStream lives in one account, HUB. Every actor process has an account of its own that imports just what the
+table gives it. One shared account is not enough: the server's answers are not checked against permissions,
+so a reader could name a mail subject as its reply and have the answer stored as mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bus import subjects
+from bus.subjects import BLOB_STREAM, DLQ_STREAM, MAIL_STREAM
+from bus.table import Table
+
+ADMIN, OPERATOR, SUPERVISOR = "admin", "operator", "supervisor"
+
+_HEADER = """\
+# Made by `python -m actors.reference` from the kind table; a test keeps the two equal. Do not edit.
+#
+# Every actor process has an account of its own and imports from HUB, where JetStream lives, exactly the
+# subjects the kind table gives it. Passwords come from the environment of nats-server.
+
+server_name: coo
+listen: "127.0.0.1:4222"
+max_payload: 1MB
+max_connections: 256
+write_deadline: "10s"
+
+jetstream {
+  store_dir: "./data/nats"
+  # fsync before the ack: an accepted mission survives a power cut. The default acks first.
+  sync_interval: always
+  max_memory_store: 64MB
+  max_file_store: 8GB
+}
+"""
+
+
+@dataclass(frozen=True)
+class Grants:
+    """What one principal may publish to, split by whether an answer may be many messages."""
+
+    streams: tuple[str, ...]
+    services: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.streams, *self.services)
+
+
+def principals(table: Table) -> tuple[str, ...]:
+    """Return everyone who has credentials."""
+    return (ADMIN, OPERATOR, SUPERVISOR, *table.people, *table.processes)
+
+
+def variable(principal: str) -> str:
+    """Return the environment variable with a principal's password."""
+    return f"COO_{principal.upper().replace('-', '_')}_PASSWORD"
+
+
+def grants(table: Table, principal: str) -> Grants:
+    """Return what an actor process or a person may publish to."""
+    mailboxes = [mailbox.name for mailbox in table.mailboxes_of(principal)]
+    senders = mailboxes or [principal]
+    reads = [f"$JS.API.DIRECT.GET.{name}" for name in (MAIL_STREAM, BLOB_STREAM, DLQ_STREAM)]
+    pulls = [f"$JS.API.CONSUMER.MSG.NEXT.{MAIL_STREAM}.{name}" for name in mailboxes]
+    acks = [f"$JS.ACK.{MAIL_STREAM}.{name}.>" for name in mailboxes]
+    mail = [subjects.mail("*", row.to, row.kind, row.sender) for row in table.rows_from(senders)]
+    own = [f"coo.b.{name}.*.*" for name in senders]
+    dead = [f"coo.dlq.{name}.*" for name in mailboxes]
+    return Grants(tuple(reads + pulls), tuple(acks + mail + own + dead))
+
+
+def render(table: Table) -> str:
+    """Write the server's configuration."""
+    actors = (*table.people, *table.processes)
+    return "\n".join([_HEADER, "accounts {", *_hub(table, actors), *_accounts(table, actors), "}", ""])
+
+
+def _account(principal: str) -> str:
+    return principal.upper().replace("-", "_")
+
+
+def _hub(table: Table, actors: Iterable[str]) -> Iterable[str]:
+    yield "  HUB: {"
+    yield "    jetstream: enabled"
+    yield "    users: ["
+    yield from _user(ADMIN, ("$JS.API.>",))
+    yield from _user(OPERATOR, ("coo.m.>", "$JS.API.DIRECT.GET.>", "$JS.API.STREAM.INFO.>"))
+    yield from _user(SUPERVISOR, (f"$JS.ACK.{MAIL_STREAM}.>",))
+    yield "    ]"
+    yield "    exports: ["
+    importers: dict[tuple[bool, str], list[str]] = {}
+    for actor in actors:
+        granted = grants(table, actor)
+        for many, names in ((True, granted.streams), (False, granted.services)):
+            for subject in names:
+                importers.setdefault((many, subject), []).append(_account(actor))
+    for (many, subject), accounts in importers.items():
+        kind = ", response_type: stream" if many else ""
+        yield f'      {{service: "{subject}"{kind}, accounts: [{", ".join(accounts)}]}}'
+    yield "    ]"
+    yield "  }"
+
+
+def _accounts(table: Table, actors: Iterable[str]) -> Iterable[str]:
+    for actor in actors:
+        granted = grants(table, actor)
+        yield f"  {_account(actor)}: {{"
+        yield "    users: ["
+        yield from _user(actor, granted.all)
+        yield "    ]"
+        yield "    imports: ["
+        for subject in granted.all:
+            yield f'      {{service: {{account: HUB, subject: "{subject}"}}}}'
+        yield "    ]"
+        yield "  }"
+
+
+def _user(principal: str, publish: Iterable[str]) -> Iterable[str]:
+    yield f"      {{user: {principal}, password: ${variable(principal)}, permissions: {{"
+    yield f"        publish: {{allow: [{', '.join(f'"{subject}"' for subject in publish)}]}}"
+    yield f'        subscribe: {{allow: ["_INBOX_{principal}.>"]}}'
+    yield "      }}"

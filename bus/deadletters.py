@@ -1,0 +1,106 @@
+"""Dead letters: the copy of a mail that could not be decided, and its replay.
+
+The copy's body is byte-identical; where it came from and why it is here stand in its headers. A replay
+never trusts the copy: subject and body come from the mail stream, by the original sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from bus import subjects
+from bus.envelope import Outgoing, Stored, base_headers, digest
+from bus.errors import BusError
+from bus.fold import DeadLetter
+from bus.ports import Carrier
+from bus.subjects import MAIL_STREAM
+
+_ERROR_CHARS = 1_000
+_TRACEBACK_CHARS = 6_000
+_SAFE = " !#$&'()*+,-./:;<=>?@[]^_`{|}~"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter as it is shown: `seq` in the dead-letter stream, `original_seq` in the mail stream."""
+
+    seq: int
+    time_ns: int
+    mailbox: str
+    mission: str
+    original_subject: str
+    original_seq: int
+    reason: str
+    error: str
+    traceback: str
+    body: bytes
+
+
+class ReplayRefused(BusError):
+    """The entry is not what the log says, or was replayed before."""
+
+
+def copy_of(mailbox: str, stored: Stored, dead: DeadLetter) -> Outgoing:
+    """Make the copy for the dead-letter stream. The same mail gives the same id in every process."""
+    mission = subjects.mission_token(stored.subject) or subjects.COMPANY
+    headers = base_headers(digest("dead", mailbox, stored.seq), mailbox, "dead_letter", stored.time_ns)
+    headers["coo-dlq-subject"] = quote(stored.subject, safe=_SAFE)
+    headers["coo-dlq-seq"] = str(stored.seq)
+    headers["coo-dlq-reason"] = dead.reason
+    headers["coo-dlq-error"] = quote(dead.detail[:_ERROR_CHARS], safe=_SAFE)
+    headers["coo-dlq-traceback"] = quote(dead.traceback[-_TRACEBACK_CHARS:], safe=_SAFE)
+    return Outgoing(subjects.dead_letter(mailbox, mission), headers, stored.body)
+
+
+def entry_of(stored: Stored) -> Entry:
+    """Read a dead letter; what a forger left out is empty."""
+    headers: Mapping[str, str] = stored.headers
+    _, _, mailbox, mission = stored.subject.split(".", 3)
+    seq = headers.get("coo-dlq-seq", "0")
+    return Entry(
+        seq=stored.seq,
+        time_ns=stored.time_ns,
+        mailbox=mailbox,
+        mission=mission,
+        original_subject=unquote(headers.get("coo-dlq-subject", "")),
+        original_seq=int(seq) if seq.isdigit() else 0,
+        reason=headers.get("coo-dlq-reason", ""),
+        error=unquote(headers.get("coo-dlq-error", "")),
+        traceback=unquote(headers.get("coo-dlq-traceback", "")),
+        body=stored.body,
+    )
+
+
+async def replay(carrier: Carrier, entry: Entry) -> tuple[Outgoing, int]:
+    """Make the message that replays an entry, and say which replay of it this is (1 for the first).
+
+    Publishing it twice is harmless: its message id carries the number of the replay.
+
+    Raises:
+        ReplayRefused: the mail stream holds something else at that sequence.
+    """
+    original = await carrier.get(MAIL_STREAM, entry.original_seq) if entry.original_seq else None
+    if original is None or original.subject != entry.original_subject or original.body != entry.body:
+        raise ReplayRefused(
+            f"dead letter {entry.seq} is not what the log holds at {entry.original_seq}: "
+            "it may be forged, and is not replayed"
+        )
+    if f".{entry.mailbox}." not in original.subject:
+        raise ReplayRefused(f"dead letter {entry.seq} was written by {entry.mailbox}, not by its addressee")
+    original_id = original.headers.get("ce-id") or digest("unreadable", original.seq)
+    n = 1 + await _replays(carrier, original, original_id)
+    headers = {k: v for k, v in original.headers.items() if not k.lower().startswith("nats-")}
+    headers["Nats-Msg-Id"] = headers["ce-id"] = f"{original_id}:replay:{n}"
+    headers["coo-replay-of"] = original_id
+    return Outgoing(original.subject, headers, original.body), n
+
+
+async def _replays(carrier: Carrier, original: Stored, original_id: str) -> int:
+    """Count how often a message was replayed, from the log."""
+    count, start = 0, original.seq + 1
+    while page := await carrier.read(MAIL_STREAM, original.subject, start):
+        count += sum(stored.headers.get("coo-replay-of") == original_id for stored in page)
+        start = page[-1].seq + 1
+    return count

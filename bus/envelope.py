@@ -1,0 +1,253 @@
+"""What is on the wire: stored messages, mail, letters, and the codec between them.
+
+Bodies are one line of JSON, metadata is ASCII headers in CloudEvents binary mode. Sender, addressee and
+kind are what the subject says; a header that says otherwise makes bad mail.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from bus import subjects
+from bus.errors import BadLetter, BadMail
+from bus.table import Row, Table
+
+MAX_BODY_BYTES = 64 * 1024
+"""Above this a body belongs into a blob. A constant of the wire, so every process decides alike."""
+
+MAX_DEPTH = 64
+"""Deeper nesting is refused before decoding, so that no body can exhaust a decoder's stack."""
+
+_FOREIGN = ("nats-stream", "nats-sequence", "nats-subject")
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A message as a stream holds it. `time_ns` is the log's timestamp in nanoseconds since 1970."""
+
+    seq: int
+    time_ns: int
+    subject: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """A message ready to be published, the same bytes whoever decided it."""
+
+    subject: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        return self.headers["Nats-Msg-Id"]
+
+    def under_id(self, message_id: str) -> Outgoing:
+        """Return the same message under another `Nats-Msg-Id`; its ce-id stays."""
+        return Outgoing(self.subject, {**self.headers, "Nats-Msg-Id": message_id}, self.body)
+
+    def same_as(self, stored: Stored) -> bool:
+        """Say whether the log holds this very letter: subject, body and cause."""
+        return (
+            stored.subject == self.subject
+            and stored.body == self.body
+            and stored.headers.get("coo-cause") == self.headers.get("coo-cause")
+        )
+
+
+class Mail(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as a mailbox gets it, decoded.
+
+    `now_ns` is the greatest log timestamp up to this mail: the only time a role knows.
+    """
+
+    seq: int
+    now_ns: int
+    mission: str
+    to: str
+    kind: str
+    sender: str
+    id: str
+    message: msgspec.Struct
+    cause: str = ""
+    retry_of: str = ""
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """What a role decided to send. Without `mission` it is that of the mail being decided."""
+
+    to: str
+    message: msgspec.Struct
+    mission: str = ""
+    retry_of: str = ""
+
+
+class Cause(NamedTuple):
+    """The mail that a letter answers: what the letter's id and headers are made of."""
+
+    sender: str
+    id: str
+    seq: int
+    time_ns: int
+    trace: str
+
+
+def digest(*parts: str | int) -> str:
+    """Return a 128-bit hash of the parts in hex; no two different lists of parts collide by joining."""
+    joined = "".join(f"{len(text)}:{text}" for text in map(str, parts))
+    return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """Encode a message as one line of JSON, the same in every process.
+
+    Raises:
+        BadLetter: it is bigger than a body may be.
+    """
+    body = _encoder.encode(message)
+    if len(body) > MAX_BODY_BYTES:
+        raise BadLetter(f"a {type(message).__name__} of {len(body)} bytes is above {MAX_BODY_BYTES}")
+    return body
+
+
+def cause_of(mail: Mail, headers: Mapping[str, str] = {}) -> Cause:
+    """Return the cause that letters answering this mail name."""
+    return Cause(mail.sender, mail.id, mail.seq, mail.now_ns, headers.get("traceparent", ""))
+
+
+def seal(
+    table: Table,
+    *,
+    sender: str,
+    version: int,
+    to: str,
+    mission: str,
+    message: msgspec.Struct,
+    cause: Cause,
+    ordinal: int = 0,
+    retry_of: str = "",
+) -> Outgoing:
+    """Make a letter that answers a mail, with the id that whoever decides it gives it.
+
+    Raises:
+        BadLetter: not in the table, or too big.
+    """
+    kind = table.kind_of(sender, to, message)
+    letter_id = digest(mission, cause.sender, cause.id, sender, to, kind, ordinal)
+    headers = base_headers(letter_id, sender, kind, cause.time_ns)
+    headers["coo-cause"] = f"{cause.sender}/{cause.id}"
+    headers["coo-at"] = str(cause.seq)
+    headers["coo-version"] = str(version)
+    headers["traceparent"] = trace_of(cause.trace, mission, letter_id)
+    if retry_of:
+        headers["coo-retry-of"] = retry_of
+    return Outgoing(subjects.mail(mission, to, kind, sender), headers, encode(message))
+
+
+def open_letter(
+    table: Table, *, sender: str, to: str, mission: str, message: msgspec.Struct, id: str, time_ns: int
+) -> Outgoing:
+    """Make a letter that answers nothing: what a person sends."""
+    kind = table.kind_of(sender, to, message)
+    headers = base_headers(id, sender, kind, time_ns)
+    headers["traceparent"] = trace_of("", mission, id)
+    return Outgoing(subjects.mail(mission, to, kind, sender), headers, encode(message))
+
+
+def base_headers(message_id: str, sender: str, kind: str, time_ns: int) -> dict[str, str]:
+    return {
+        "Nats-Msg-Id": message_id,
+        "ce-id": message_id,
+        "ce-source": f"/coo/{sender}",
+        "ce-type": f"coo.{kind}",
+        "ce-specversion": "1.0",
+        "ce-time": rfc3339(time_ns),
+    }
+
+
+def trace_of(parent: str, mission: str, span: str) -> str:
+    """Return a W3C traceparent: the trace of the cause, else one that belongs to the mission."""
+    trace = parent[3:35] if len(parent) == 55 else digest("trace", mission)
+    return f"00-{trace}-{span[:16]}-01"
+
+
+def rfc3339(time_ns: int) -> str:
+    """Write a log timestamp as UTC with nanoseconds."""
+    seconds, fraction = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+
+
+def open_mail(table: Table, stored: Stored, now_ns: int) -> Mail:
+    """Check and decode a stored message.
+
+    Raises:
+        BadMail: it is not mail of this table; `reason` says which rule it broke.
+    """
+    address = subjects.parse_mail(stored.subject)
+    message_id = _check_headers(stored.headers, address)
+    row = table.row(address)
+    return Mail(
+        seq=stored.seq,
+        now_ns=now_ns,
+        mission=address.mission,
+        to=address.to,
+        kind=address.kind,
+        sender=address.sender,
+        id=message_id,
+        message=_decode(table, row, stored.body),
+        cause=stored.headers.get("coo-cause", ""),
+        retry_of=stored.headers.get("coo-retry-of", ""),
+    )
+
+
+def _check_headers(headers: Mapping[str, str], address: subjects.Address) -> str:
+    if any(not isinstance(v, str) or not v.isascii() or not k.isascii() for k, v in headers.items()):
+        raise BadMail("bad_headers", "a header is not ASCII")
+    if any(name.lower() in _FOREIGN for name in headers):
+        raise BadMail("copied_message", "it carries headers that only a copy out of a stream has")
+    message_id = headers.get("ce-id", "")
+    if not 0 < len(message_id) <= 128:
+        raise BadMail("bad_headers", "ce-id is missing or longer than 128 characters")
+    for name, wanted in (("ce-source", f"/coo/{address.sender}"), ("ce-type", f"coo.{address.kind}")):
+        if headers.get(name, wanted) != wanted:
+            raise BadMail("bad_headers", f"{name} is {headers[name]!r}, the subject says {wanted!r}")
+    return message_id
+
+
+def _decode(table: Table, row: Row, body: bytes) -> msgspec.Struct:
+    if len(body) > MAX_BODY_BYTES:
+        raise BadMail("too_big", f"a body of {len(body)} bytes is above {MAX_BODY_BYTES}")
+    if depth_of(body) > MAX_DEPTH:
+        raise BadMail("too_deep", f"the body is nested deeper than {MAX_DEPTH}")
+    try:
+        return table.decode(row, body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadMail("undecodable", str(error)) from error
+
+
+def depth_of(body: bytes) -> int:
+    """Return how deep a JSON text is nested, without decoding it; brackets in strings do not count."""
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return 0
+    depth = deepest = 0
+    in_string = escaped = False
+    for byte in body:
+        if escaped:
+            escaped = False
+        elif in_string:
+            escaped = byte == 0x5C
+            in_string = byte != 0x22
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest

@@ -1,0 +1,218 @@
+"""A mailbox's state as the fold of its mail: pure, the same in every process and at every time.
+
+A role is `handle(state, mail) -> Step`. It knows no clock, no random, no I/O and no configuration: time
+is the greatest log timestamp folded so far, and everything else arrives as mail.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from bus import subjects
+from bus.envelope import Cause, Letter, Mail, Outgoing, Stored, cause_of, digest, open_mail, seal
+from bus.errors import BadLetter, BadMail
+from bus.table import CHECKPOINT, ERROR, Checkpoint, Error, Table
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
+_DETAIL_CHARS = 500
+_QUIET = frozenset({ERROR, CHECKPOINT})
+"""Kinds whose dead letters raise no further `error`, so that errors cannot breed errors."""
+
+
+class Step(NamedTuple):
+    """What a role decided: its new state, the letters to send, and missions it may forget."""
+
+    state: Any
+    letters: Sequence[Letter] = ()
+    forget: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role(Generic[S]):
+    """A pure decider. Raise `version` whenever a decision for the same mail changes."""
+
+    name: str
+    version: int
+    state: type[S]
+    handle: Callable[[S, Mail], Step]
+
+
+class DeadLetter(NamedTuple):
+    """Why a mail was not decided, for the copy in the dead-letter stream."""
+
+    reason: str
+    detail: str
+    traceback: str
+
+
+class Decision(NamedTuple):
+    """The outcome of folding one mail: what is to be published, and whether it is a dead letter."""
+
+    stored: Stored
+    letters: tuple[Outgoing, ...] = ()
+    dead: DeadLetter | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A fold as a checkpoint carries it. `seen` maps a mission to the mail it has had."""
+
+    state: msgspec.Raw
+    now_ns: int
+    count: int
+    seen: dict[str, list[str]]
+
+
+class Fold(Generic[S]):
+    """The state of one role for one key (a mission, or the company), and the mail it has seen."""
+
+    def __init__(self, table: Table, role: Role[S]) -> None:
+        self._table = table
+        self._role = role
+        self.state: S = role.state()
+        self.position = 0
+        self.now_ns = 0
+        self.count = 0
+        self._seen: dict[str, set[str]] = {}
+
+    def apply(self, stored: Stored) -> Decision:
+        """Fold the next mail; the caller hands them over in stream order, each once.
+
+        An exception of the role is an outcome: the state stays, and the decision carries a dead letter.
+        Only MemoryError, RecursionError and what is no Exception leave this function.
+        """
+        self.position = stored.seq
+        self.now_ns = max(self.now_ns, stored.time_ns)
+        try:
+            mail = open_mail(self._table, stored, self.now_ns)
+        except BadMail as error:
+            return self._refused(stored, error)
+        if mail.kind == CHECKPOINT or self._is_repeated(mail):
+            return Decision(stored)
+        self.count += 1
+        return self._decide(stored, mail)
+
+    def _is_repeated(self, mail: Mail) -> bool:
+        seen = self._seen.setdefault(mail.mission, set())
+        name = f"{mail.sender}/{mail.id}"
+        repeated = name in seen
+        seen.add(name)
+        return repeated
+
+    def _decide(self, stored: Stored, mail: Mail) -> Decision:
+        try:
+            step = self._role.handle(self.state, mail)
+            letters = self._seal_all(step.letters, mail, stored)
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:
+            return self._raised(stored, mail, error)
+        self.state = step.state
+        for mission in step.forget:
+            self._seen.pop(mission, None)
+        return Decision(stored, letters)
+
+    def _seal_all(self, letters: Sequence[Letter], mail: Mail, stored: Stored) -> tuple[Outgoing, ...]:
+        cause = cause_of(mail, stored.headers)
+        ordinals: Counter[tuple[str, str, type]] = Counter()
+        sealed = []
+        for letter in letters:
+            mission = letter.mission or mail.mission
+            pair = (mission, letter.to, type(letter.message))
+            sealed.append(self._seal(letter, mission, cause, ordinals[pair]))
+            ordinals[pair] += 1
+        return tuple(sealed)
+
+    def _seal(self, letter: Letter, mission: str, cause: Cause, ordinal: int) -> Outgoing:
+        if not subjects.is_token(mission):
+            raise BadLetter(f"{mission!r} is no mission")
+        return seal(
+            self._table,
+            sender=self._role.name,
+            version=self._role.version,
+            to=letter.to,
+            mission=mission,
+            message=letter.message,
+            cause=cause,
+            ordinal=ordinal,
+            retry_of=letter.retry_of,
+        )
+
+    def _raised(self, stored: Stored, mail: Mail, error: Exception) -> Decision:
+        where = "".join(traceback.format_exception(error))
+        dead = DeadLetter("raised", f"{type(error).__name__}: {error}", where)
+        cause = cause_of(mail, stored.headers)
+        return Decision(stored, self._complain(stored, dead, cause), dead)
+
+    def _refused(self, stored: Stored, error: BadMail) -> Decision:
+        dead = DeadLetter(error.reason, error.detail, "")
+        cause = cause_of_unreadable(stored, self.now_ns)
+        return Decision(stored, self._complain(stored, dead, cause), dead)
+
+    def _complain(self, stored: Stored, dead: DeadLetter, cause: Cause) -> tuple[Outgoing, ...]:
+        return complaint(self._table, self._role.name, self._role.version, stored, dead, cause)
+
+    def snapshot(self) -> bytes:
+        """Return this fold as one line of JSON, the same bytes in every process."""
+        encoder = msgspec.json.Encoder(order="deterministic")
+        return encoder.encode(
+            Snapshot(
+                state=msgspec.Raw(encoder.encode(self.state)),
+                now_ns=self.now_ns,
+                count=self.count,
+                seen={mission: sorted(ids) for mission, ids in self._seen.items()},
+            )
+        )
+
+    def restore(self, checkpoint: Checkpoint, fold: bytes) -> None:
+        """Take over what a checkpoint says; `fold` is its snapshot, wherever that was stored."""
+        snapshot = msgspec.json.decode(fold, type=Snapshot)
+        self.state = msgspec.json.decode(snapshot.state, type=self._role.state)
+        self.now_ns = snapshot.now_ns
+        self.count = snapshot.count
+        self._seen = {mission: set(ids) for mission, ids in snapshot.seen.items()}
+        self.position = checkpoint.position
+
+
+def cause_of_unreadable(stored: Stored, now_ns: int) -> Cause:
+    """Return the cause of a complaint about mail that could not be opened: its place in the log."""
+    tokens = stored.subject.split(".")
+    sender = tokens[5] if len(tokens) == 6 and subjects.is_token(tokens[5]) else "unknown"
+    return Cause(sender, digest("unreadable", stored.seq), stored.seq, now_ns, "")
+
+
+def complaint(
+    table: Table, mailbox: str, version: int, stored: Stored, dead: DeadLetter, cause: Cause
+) -> tuple[Outgoing, ...]:
+    """Return the `error` letter that tells the company of a dead letter, if one may be written."""
+    mission = subjects.mission_token(stored.subject)
+    tokens = stored.subject.split(".")
+    if not subjects.is_token(mission) or (len(tokens) > 4 and tokens[4] in _QUIET):
+        return ()
+    error = Error(
+        mailbox=mailbox, seq=stored.seq, reason=dead.reason, detail=steady(dead.detail)[:_DETAIL_CHARS]
+    )
+    return (
+        seal(
+            table,
+            sender=mailbox,
+            version=version,
+            to=table.errors_to,
+            mission=mission,
+            message=error,
+            cause=cause,
+        ),
+    )
+
+
+def steady(text: str) -> str:
+    """Remove what differs between processes from an error's text: memory addresses."""
+    return _ADDRESS.sub("0x…", text)

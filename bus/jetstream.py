@@ -1,0 +1,436 @@
+"""The log on NATS JetStream: the only module that imports nats.
+
+nats-py has no continuous pull and no batched direct get, so both are done here with raw requests. A
+violation of permissions reaches nats-py only as a text on the error callback: here it ends the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import calendar
+import contextlib
+import itertools
+import json
+import random
+import time
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+import nats
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js.errors import APIError, NoStreamResponseError
+
+from bus.envelope import Outgoing, Stored
+from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown, Unreachable, WrongCredentials
+from bus.ports import Handler, PubAck
+
+log = structlog.get_logger("bus")
+
+T = TypeVar("T")
+
+_ANSWER_S = 5.0
+_PULL_EXPIRES_S = 30.0
+"""Below the two minutes after which the server forgets where the answers of an imported service go."""
+
+_OCCUPIED = 10077
+_UNANSWERED = 50
+"""Pulls in a row, 0.2 s apart, that nobody answered before the consumer is held to be missing."""
+
+_READ_HEADERS = {"nats-stream", "nats-sequence", "nats-subject", "nats-time-stamp", "nats-num-pending"}
+
+
+async def connect(
+    url: str, *, user: str = "", password: str = "", name: str = "coo", timeout_s: float = 5.0
+) -> JetStreamCarrier:
+    """Connect as a principal; the user's name is also its inbox prefix.
+
+    Raises:
+        Unreachable: nobody answers at the URL.
+        WrongCredentials: the server refuses the user or the password.
+    """
+    carrier = JetStreamCarrier(user or name)
+    credentials = {"user": user, "password": password} if user else {}
+    try:
+        async with asyncio.timeout(timeout_s):
+            await _probe(url, credentials)
+            await carrier.open(url, name, credentials)
+    except TimeoutError as error:
+        raise Unreachable(f"no NATS server answers at {url}") from error
+    except (OSError, nats.errors.NoServersError) as error:
+        raise Unreachable(f"no NATS server answers at {url}: {error}") from error
+    except nats.errors.Error as error:
+        if "authorization" in str(error).lower() or "authentication" in str(error).lower():
+            raise WrongCredentials(url, user or "(no user)") from error
+        raise Unreachable(f"{url}: {error}") from error
+    return carrier
+
+
+async def _probe(url: str, credentials: dict[str, Any]) -> None:
+    """Connect once without reconnecting, so that a wrong address or password is an error, not a wait."""
+
+    async def quiet(error: Exception) -> None: ...
+
+    probe = await nats.connect(url, allow_reconnect=False, error_cb=quiet, connect_timeout=2, **credentials)
+    await probe.close()
+
+
+class JetStreamCarrier:
+    """One connection of one principal."""
+
+    ordered_reads = True
+
+    def __init__(self, principal: str) -> None:
+        self.principal = principal
+        self.epoch = 1
+        self.nc = Client()
+        self._pulls: list[_Pull] = []
+        self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._reads: dict[str, _Read] = {}
+        self._read_ids = itertools.count()
+
+    async def open(self, url: str, name: str, credentials: dict[str, Any]) -> None:
+        await self.nc.connect(
+            url,
+            name=name,
+            inbox_prefix=f"_INBOX_{self.principal}".encode(),
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.1 + random.random() * 0.2,
+            ping_interval=15,
+            max_outstanding_pings=2,
+            connect_timeout=2,
+            pending_size=16 * 1024 * 1024,
+            error_cb=self._on_error,
+            reconnected_cb=self._on_reconnect,
+            **credentials,
+        )
+        self._js = self.nc.jetstream(publish_async_max_pending=8192)
+        self._inbox = self.nc.new_inbox()
+        await self.nc.subscribe(f"{self._inbox}.*", cb=self._on_read, pending_msgs_limit=-1)
+
+    # -- what the connection says -------------------------------------------------------------------
+
+    async def _on_error(self, error: Exception) -> None:
+        text = str(error)
+        if "permissions violation" in text.lower():
+            self._fail(NotPermitted(self.principal, text.removeprefix("nats: ")))
+        elif "authorization violation" in text.lower():
+            self._fail(WrongCredentials(str(self.nc.connected_url or ""), self.principal))
+        else:
+            log.debug("connection.error", error=text or type(error).__name__)
+
+    async def _on_reconnect(self) -> None:
+        self.epoch += 1
+        log.info("connection.restored", principal=self.principal)
+        for pull in self._pulls:
+            await pull.renew_all()
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failed.done():
+            self._failed.set_result(error)
+
+    async def failed(self) -> BaseException:
+        return await asyncio.shield(self._failed)
+
+    def now_ns(self) -> int:
+        return time.time_ns()
+
+    # -- writing ------------------------------------------------------------------------------------
+
+    async def publish(self, message: Outgoing) -> PubAck:
+        if self._failed.done():
+            raise self._failed.result()
+        try:
+            future = await self._js.publish_async(
+                message.subject, message.body, headers=dict(message.headers), wait_stall=_ANSWER_S
+            )
+            ack = await self._or_failure(future)
+        except NoStreamResponseError as error:
+            await asyncio.sleep(0.05)  # a violation's text may still be on its way
+            if self._failed.done():
+                raise self._failed.result() from error
+            raise Unknown(f"no stream answers for {message.subject}") from error
+        except APIError as error:
+            if error.err_code == _OCCUPIED:
+                raise Occupied(message.subject) from error
+            raise Unknown(f"{message.subject}: {error.description}") from error
+        except (TimeoutError, nats.errors.Error) as error:
+            raise Unknown(f"{message.subject}: {error or 'no answer'}") from error
+        return PubAck(ack.seq, bool(ack.duplicate))
+
+    async def _or_failure(self, future: Awaitable[T]) -> T:
+        """Wait for an answer, or for the error that explains why there will be none."""
+        answer = asyncio.ensure_future(future)
+        await asyncio.wait([answer, self._failed], timeout=_ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done():
+            return answer.result()
+        answer.cancel()
+        if self._failed.done():
+            raise self._failed.result()
+        raise TimeoutError("no answer")
+
+    # -- reading ------------------------------------------------------------------------------------
+
+    async def read(self, stream: str, pattern: str, start: int, batch: int = 256) -> list[Stored]:
+        return await self._ask(stream, {"seq": start, "next_by_subj": pattern, "batch": batch})
+
+    async def last(self, stream: str, subject: str) -> Stored | None:
+        found = await self._ask(stream, {"last_by_subj": subject})
+        return found[0] if found else None
+
+    async def get(self, stream: str, seq: int) -> Stored | None:
+        found = await self._ask(stream, {"seq": seq})
+        return found[0] if found else None
+
+    async def _ask(self, stream: str, request: dict[str, Any]) -> list[Stored]:
+        """Do a direct get; repeated until the server answers, since reading twice is harmless."""
+        body = json.dumps(request).encode()
+        pause = 0.05
+        while True:
+            read_id = str(next(self._read_ids))
+            read = self._reads[read_id] = _Read("batch" not in request)
+            try:
+                await self.nc.publish(f"$JS.API.DIRECT.GET.{stream}", body, f"{self._inbox}.{read_id}")
+                return await self._or_failure(read.done)
+            except (TimeoutError, nats.errors.Error) as error:
+                log.debug("read.repeated", stream=stream, error=str(error))
+            except NotSetUp:
+                if pause > 1.0:
+                    raise
+            finally:
+                del self._reads[read_id]
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 2, 2.0)
+
+    async def _on_read(self, msg: Msg) -> None:
+        read = self._reads.get(msg.subject.rsplit(".", 1)[1])
+        if read is not None and not read.done.done():
+            read.take(msg)
+
+    # -- consuming ----------------------------------------------------------------------------------
+
+    async def consume(self, stream: str, consumer: str, window: int, handler: Handler) -> _Pull:
+        pull = _Pull(self, stream, consumer, window, handler)
+        await pull.start()
+        self._pulls.append(pull)
+        return pull
+
+    def consumer_failed(self, error: BaseException) -> None:
+        self._fail(error)
+
+    async def api(self, subject: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask the JetStream API and return its answer, an error as the server words it included.
+
+        Raises:
+            NotPermitted: this principal may not ask that.
+            Unreachable: no answer.
+        """
+        try:
+            asked = self.nc.request(subject, json.dumps(request).encode(), timeout=_ANSWER_S)
+            answer: dict[str, Any] = json.loads((await self._or_failure(asked)).data)
+        except (TimeoutError, nats.errors.Error) as error:
+            raise Unreachable(f"JetStream does not answer {subject}: {error or 'time-out'}") from error
+        return answer
+
+    async def close(self) -> None:
+        with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
+            async with asyncio.timeout(2):
+                await self.nc.flush(timeout=2)
+        await self.nc.close()
+
+
+class _Read:
+    """The messages of one direct get."""
+
+    def __init__(self, single: bool) -> None:
+        self._single = single
+        self._found: list[Stored] = []
+        self.done: asyncio.Future[list[Stored]] = asyncio.get_running_loop().create_future()
+
+    def take(self, msg: Msg) -> None:
+        headers = msg.headers or {}
+        status = headers.get("Status")
+        if status in ("204", "404"):
+            self.done.set_result(self._found)
+        elif status is not None:
+            reason = headers.get("Description", "")
+            self.done.set_exception(NotSetUp(f"direct get answers {status} {reason}: run `coo setup`"))
+        else:
+            self._found.append(_from_read(headers, msg.data))
+            if self._single:
+                self.done.set_result(self._found)
+
+
+def _from_read(headers: dict[str, str], body: bytes) -> Stored:
+    kept = {k: v for k, v in headers.items() if k.lower() not in _READ_HEADERS and k != "Nats-Last-Sequence"}
+    return Stored(
+        int(headers["Nats-Sequence"]),
+        _time_ns(headers["Nats-Time-Stamp"]),
+        headers["Nats-Subject"],
+        kept,
+        body,
+    )
+
+
+def _time_ns(text: str) -> int:
+    """Read an RFC 3339 time in UTC, with up to nanoseconds."""
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    seconds = calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S"))
+    return seconds * 1_000_000_000 + int(fraction.ljust(9, "0")[:9] or 0)
+
+
+class _Delivery:
+    """A pulled message. Its ack subject says where it is: see ADR-15 of nats-architecture-and-design."""
+
+    __slots__ = ("_msg", "_pull", "connection", "consumer_seq", "done", "first", "stored")
+
+    def __init__(self, pull: _Pull, msg: Msg, connection: int) -> None:
+        tokens = msg.reply.split(".")
+        delivered, seq, consumer_seq, time_ns = map(int, (tokens[-5], tokens[-4], tokens[-3], tokens[-2]))
+        self._pull = pull
+        self._msg = msg
+        self.connection = connection
+        self.consumer_seq = consumer_seq
+        self.first = delivered == 1
+        self.done = False
+        self.stored = Stored(seq, time_ns, msg.subject, msg.headers or {}, msg.data)
+
+    def ack(self) -> None:
+        self._finish(b"+ACK")
+
+    def nak(self, delay_s: float = 0.0) -> None:
+        delay = f' {{"delay": {int(delay_s * 1e9)}}}' if delay_s else ""
+        self._finish(b"-NAK" + delay.encode())
+
+    def in_progress(self) -> None:
+        if not self.done:
+            self._pull.say(self._msg.reply, b"+WPI")
+
+    def _finish(self, word: bytes) -> None:
+        if not self.done:
+            self.done = True
+            self._pull.say(self._msg.reply, word)
+            self._pull.handled()
+
+
+class _Pull:
+    """One pull kept open on a durable consumer, renewed when half of it is used.
+
+    What counts against the window is what was delivered and not yet handled, so that a slow handler is
+    never handed more than it can hold leases for.
+    """
+
+    def __init__(
+        self, carrier: JetStreamCarrier, stream: str, consumer: str, window: int, handler: Handler
+    ) -> None:
+        self._carrier = carrier
+        self._api = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._consumer = consumer
+        self._window = window
+        self._handler = handler
+        self._held = 0
+        self._asked = 0
+        self._asked_at = 0.0
+        self._stopped = False
+        self._inbox = ""
+        self._unanswered = 0
+        self._sub: Subscription | None = None
+        self._refresher: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self.renew_all()
+        self._refresher = asyncio.create_task(self._refresh())
+
+    async def renew_all(self) -> None:
+        """Ask anew on a fresh inbox: after a reconnect the server has forgotten what was asked."""
+        if self._stopped:
+            return
+        if self._sub is not None:
+            with contextlib.suppress(nats.errors.Error):
+                await self._sub.unsubscribe()
+        self._inbox = self._carrier.nc.new_inbox()
+        self._asked = 0
+        self._sub = await self._carrier.nc.subscribe(
+            self._inbox, cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1
+        )
+        await self._renew()
+
+    async def _renew(self) -> None:
+        room = self._window - self._held - self._asked
+        if self._stopped or self._asked > self._window // 2 or room <= 0:
+            return
+        self._asked += room
+        self._asked_at = time.monotonic()
+        request = {"batch": room, "expires": int(_PULL_EXPIRES_S * 1e9)}
+        with contextlib.suppress(nats.errors.Error):
+            await self._carrier.nc.publish(self._api, json.dumps(request).encode(), self._inbox)
+
+    async def _refresh(self) -> None:
+        """Ask again when an open request must have run out: its end may have been lost."""
+        while True:
+            await asyncio.sleep(1.0)
+            if self._asked and time.monotonic() - self._asked_at > _PULL_EXPIRES_S + 2.0:
+                self._asked = 0
+            await self._renew()
+
+    async def _on_message(self, msg: Msg) -> None:
+        if not msg.reply.startswith("$JS.ACK"):
+            await self._on_status(msg)
+            return
+        self._unanswered = 0
+        self._asked = max(0, self._asked - 1)
+        self._held += 1
+        delivery = _Delivery(self, msg, self._carrier.epoch)
+        if self._stopped:
+            delivery.nak()
+            return
+        try:
+            await self._handler(delivery)
+        except Exception as error:
+            self._carrier.consumer_failed(error)
+        await self._renew()
+
+    async def _on_status(self, msg: Msg) -> None:
+        headers = msg.headers or {}
+        pending = headers.get("Nats-Pending-Messages", "")
+        self._asked = max(0, self._asked - int(pending)) if pending.isdigit() else 0
+        if headers.get("Status") == "409" and "Deleted" in headers.get("Description", ""):
+            self._carrier.consumer_failed(NotSetUp(f"consumer {self._consumer} is gone: run `coo setup`"))
+        elif headers.get("Status") == "503":
+            self._unanswered += 1
+            if self._unanswered > _UNANSWERED:
+                self._carrier.consumer_failed(
+                    NotSetUp(f"there is no consumer {self._consumer}: run `coo setup`")
+                )
+            await asyncio.sleep(0.2)
+        await self._renew()
+
+    def say(self, subject: str, word: bytes) -> None:
+        """Send an ack without waiting: a lost one is a redelivery."""
+        task = asyncio.ensure_future(self._send(subject, word))
+        task.add_done_callback(_ACKS.discard)
+        _ACKS.add(task)
+
+    async def _send(self, subject: str, word: bytes) -> None:
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await self._carrier.nc.publish(subject, word)
+
+    def handled(self) -> None:
+        self._held -= 1
+        if self._asked <= self._window // 2 and not self._stopped:
+            task = asyncio.ensure_future(self._renew())
+            task.add_done_callback(_ACKS.discard)
+            _ACKS.add(task)
+
+    async def stop(self) -> None:
+        # The subscription stays until the connection closes: what still comes is nak'd, not lost for ack_wait.
+        self._stopped = True
+        if self._refresher is not None:
+            self._refresher.cancel()
+        await asyncio.gather(*_ACKS, return_exceptions=True)
+
+
+_ACKS: set[asyncio.Future[None]] = set()

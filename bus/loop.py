@@ -1,0 +1,382 @@
+"""The role loop: catch up, decide, publish, ack. It knows no role.
+
+Whoever handles a mail, however often, decides the same letters with the same ids, so nothing needs a
+lock, a lease or an outbox. Whoever folds a mail publishes its letters: those of a process that died go out
+with the next mail, whoever handles it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import structlog
+
+from bus import blobs, deadletters, subjects
+from bus.envelope import MAX_BODY_BYTES, Outgoing, Stored, base_headers, digest, encode
+from bus.errors import DecisionChanged, NewerVersion
+from bus.fold import Decision, Fold, Role
+from bus.ports import Carrier, Consumer, Delivery
+from bus.progress import HALTED_NAK_S, Entry, Key, Nobody, Path, Told
+from bus.publisher import Publisher
+from bus.subjects import COMPANY, DLQ_STREAM, MAIL_STREAM, mailbox_filter
+from bus.table import CHECKPOINT, Checkpoint, Error, Table
+
+log = structlog.get_logger("bus")
+
+_SLICE_S = 0.001
+"""Handler time after which the loop lets timers and acks run: a wider slice is paid for in repeats."""
+
+_IDLE_KEYS = 1000
+"""Keys kept in memory when nothing is under way for them; others are folded again from the log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """How a loop pulls and saves. `old_after_s`: mail older than this is published after a look at the log.
+
+    It must be well below the duplicate window, since within that the server drops second copies.
+    """
+
+    window: int = 256
+    ack_wait_s: float = 10.0
+    checkpoint_every: int = 256
+    old_after_s: float = 300.0
+    drain_s: float = 8.0
+
+
+class RoleLoop:
+    """Serves one role's mailbox until it is stopped."""
+
+    def __init__(
+        self, role: Role[Any], table: Table, carrier: Carrier, settings: LoopSettings | None = None
+    ) -> None:
+        self.role = role
+        self.table = table
+        self.carrier = carrier
+        self.settings = settings or LoopSettings()
+        self._per_company = table.mailbox(role.name).per == "company"
+        self._keys: OrderedDict[str, Key] = OrderedDict()
+        self._publisher = Publisher(carrier)
+        self._consumer: Consumer | None = None
+        self._unhandled: set[Delivery] = set()
+        self._stopping = False
+        self._fatal: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._path = Path()
+        self._slice_end = 0.0
+
+    async def start(self) -> None:
+        """Begin to pull."""
+        self._consumer = await self.carrier.consume(
+            MAIL_STREAM, self.role.name, self.settings.window, self._on_delivery
+        )
+        self._lease = asyncio.create_task(self._keep_leases())
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then drain.
+
+        Raises:
+            BusError: what ends the process: an authority violation, a newer log, the guard's halt.
+        """
+        await self.start()
+        stopped = asyncio.ensure_future(stop.wait())
+        failures = [
+            asyncio.ensure_future(failure)
+            for failure in (self.carrier.failed(), self._publisher.failed(), asyncio.shield(self._fatal))
+        ]
+        try:
+            await asyncio.wait([stopped, *failures], return_when=asyncio.FIRST_COMPLETED)
+            for failure in failures:
+                if failure.done():
+                    raise failure.result()
+        finally:
+            for wait in (stopped, *failures):
+                wait.cancel()
+            await self.drain(save=stop.is_set())
+
+    # -- deliveries ---------------------------------------------------------------------------------
+
+    async def _on_delivery(self, delivery: Delivery) -> None:
+        if self._stopping:
+            delivery.nak()
+            return
+        self._path.note(delivery)
+        self._unhandled.add(delivery)
+        stored = delivery.stored
+        key = self._key(COMPANY if self._per_company else subjects.mission_token(stored.subject))
+        if key.error is not None:
+            self.give_back(delivery, HALTED_NAK_S)
+        elif key.worker is None and self._at_hand(key, stored):
+            self._fold(key, stored)
+            self._settle(key, delivery)
+            await self._yield()
+        else:
+            key.queue.append(delivery)
+            if key.worker is None:
+                key.worker = asyncio.create_task(self._work(key))
+                key.worker.add_done_callback(self._worker_done)
+
+    def _key(self, name: str) -> Key:
+        key = self._keys.get(name)
+        if key is None:
+            key = self._keys[name] = Key(self, name)
+            self._forget_idle()
+        self._keys.move_to_end(name)
+        return key
+
+    def _forget_idle(self) -> None:
+        for name in list(self._keys)[: max(0, len(self._keys) - _IDLE_KEYS)]:
+            if not self._keys[name].busy and self._keys[name].error is None:
+                del self._keys[name]
+
+    def _at_hand(self, key: Key, stored: Stored) -> bool:
+        """Say whether this mail can be folded without a look at the log."""
+        return (
+            key.fold is not None
+            and not key.ahead
+            and key.fold.position < stored.seq
+            and self.carrier.ordered_reads
+            and key.complete_to >= self._path.known_from
+            and not self._is_old(stored)
+        )
+
+    def _is_old(self, stored: Stored) -> bool:
+        return self.carrier.now_ns() - stored.time_ns > self.settings.old_after_s * 1e9
+
+    async def _work(self, key: Key) -> None:
+        while key.queue and key.error is None:
+            delivery = key.queue[0]
+            await self._catch_up(key, delivery.stored)
+            key.queue.popleft()
+            self._settle(key, delivery)
+            await self._yield()
+        for delivery in key.queue:
+            self.give_back(delivery, HALTED_NAK_S)
+        key.queue.clear()
+        key.worker = None
+
+    def _worker_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._die(error)
+
+    def _settle(self, key: Key, delivery: Delivery) -> None:
+        """Ack a folded mail now, or when its letters are in the log."""
+        seq = delivery.stored.seq
+        if key.error is not None:
+            self.give_back(delivery, HALTED_NAK_S)
+            return
+        entry = next((entry for entry in key.entries if entry.seq >= seq), None)
+        if entry is not None and entry.seq == seq:
+            entry.deliveries.append(delivery)
+        elif key.entries and key.entries[0].seq < seq:
+            next(e for e in reversed(key.entries) if e.seq < seq).deliveries.append(delivery)
+        else:
+            self.handled(delivery)
+
+    async def _yield(self) -> None:
+        now = time.perf_counter()
+        if now >= self._slice_end:
+            await asyncio.sleep(0)
+            self._slice_end = time.perf_counter() + _SLICE_S
+
+    # -- catching up --------------------------------------------------------------------------------
+
+    async def _catch_up(self, key: Key, stored: Stored) -> None:
+        """Bring a key's fold up to a mail, reading what may be missing from the log."""
+        if key.fold is None:
+            await self._load(key)
+        assert key.fold is not None
+        while key.fold.position < stored.seq:
+            if key.ahead and key.ahead[0].seq <= stored.seq:
+                await self._fold_read(key, key.ahead.popleft())
+            elif (
+                not key.ahead
+                and self.carrier.ordered_reads
+                and key.complete_to >= self._path.known_from
+                and key.complete_to < stored.seq
+            ):
+                await self._fold_read(key, stored)
+            else:
+                await self._read_ahead(key)
+        key.in_log = None
+
+    async def _load(self, key: Key) -> None:
+        """Start a fold from the newest checkpoint, else from the beginning of the log."""
+        fold: Fold[Any] = Fold(self.table, self.role)
+        name = self.role.name
+        last = await self.carrier.last(MAIL_STREAM, subjects.mail(key.name, name, CHECKPOINT, name))
+        if last is not None:
+            checkpoint = msgspec.json.decode(last.body, type=Checkpoint)
+            if checkpoint.version > self.role.version:
+                raise NewerVersion(f"{key.name} was decided by version {checkpoint.version} of {name}")
+            if checkpoint.version == self.role.version:
+                blob = checkpoint.blob
+                content = await blobs.get(self.carrier, blob) if blob else checkpoint.fold.encode()
+                fold.restore(checkpoint, content)
+        key.fold = fold
+        key.complete_to = fold.position
+        key.checkpoint_at = fold.count
+
+    async def _read_ahead(self, key: Key) -> None:
+        pattern = mailbox_filter(self.role.name, "*" if self._per_company else key.name)
+        page = await self.carrier.read(MAIL_STREAM, pattern, key.complete_to + 1)
+        if not page:
+            await asyncio.sleep(0.02)  # a follower answered before it had what was delivered
+            return
+        key.ahead.extend(page)
+        key.complete_to = page[-1].seq
+
+    async def _fold_read(self, key: Key, stored: Stored) -> None:
+        if self._is_old(stored) and key.in_log is None:
+            key.in_log = await self._letters_in_log(key, stored.seq)
+        self._fold(key, stored)
+        await self._yield()
+
+    async def _letters_in_log(self, key: Key, start: int) -> dict[str, Stored]:
+        """Read what this role has already sent for a key, by letter id, from a sequence on."""
+        mission = "*" if self._per_company else key.name
+        found: dict[str, Stored] = {}
+        for stream, pattern, since in (
+            (MAIL_STREAM, subjects.mail(mission, "*", "*", self.role.name), start),
+            (DLQ_STREAM, subjects.dead_letter(self.role.name, mission), 1),
+        ):
+            while page := await self.carrier.read(stream, pattern, since):
+                found.update((stored.headers.get("ce-id", ""), stored) for stored in page)
+                since = page[-1].seq + 1
+        return found
+
+    # -- deciding and publishing --------------------------------------------------------------------
+
+    def _fold(self, key: Key, stored: Stored) -> None:
+        assert key.fold is not None
+        decision = key.fold.apply(stored)
+        key.complete_to = max(key.complete_to, stored.seq)
+        letters = self._missing(key, decision)
+        entry = Entry(key, stored.seq, len(letters))
+        if letters:
+            key.entries.append(entry)
+        for letter in letters:
+            self._publisher.send(letter, entry)
+        if key.fold.count - key.checkpoint_at >= self.settings.checkpoint_every and key.snapshot is None:
+            self._take_snapshot(key)
+
+    def _missing(self, key: Key, decision: Decision) -> Sequence[Outgoing]:
+        """Return what is to be published: for old mail only what the log has not."""
+        letters = [*decision.letters, *self._dead(decision)]
+        if key.in_log is None or not self._is_old(decision.stored):
+            return letters
+        for letter in letters:
+            stored = key.in_log.get(letter.headers["ce-id"])
+            if stored is not None and not letter.same_as(stored):
+                key.halt(DecisionChanged(self.role.name, key.name, stored.seq, decision.stored.seq))
+                return ()
+        return [letter for letter in letters if letter.headers["ce-id"] not in key.in_log]
+
+    def _dead(self, decision: Decision) -> Sequence[Outgoing]:
+        dead, stored = decision.dead, decision.stored
+        if dead is None:
+            return ()
+        log.warning(
+            "mail.refused",
+            mailbox=self.role.name,
+            mission=subjects.mission_token(stored.subject),
+            seq=stored.seq,
+            reason=dead.reason,
+            error=dead.detail,
+        )
+        return (deadletters.copy_of(self.role.name, stored, dead),)
+
+    def handled(self, delivery: Delivery) -> None:
+        self._unhandled.discard(delivery)
+        delivery.ack()
+
+    def give_back(self, delivery: Delivery, delay_s: float = 0.0) -> None:
+        self._unhandled.discard(delivery)
+        delivery.nak(delay_s)
+
+    def report_halt(self, key: Key, error: DecisionChanged) -> None:
+        """Tell the company that a key is stopped; the guard's process ends instead: fail closed."""
+        log.critical("decision.changed", role=self.role.name, key=key.name, error=str(error))
+        if self._per_company:
+            self._die(error)
+            return
+        body = Error(mailbox=self.role.name, seq=error.seq, reason="decision_changed", detail=str(error))
+        letter_id = digest("halted", key.name, self.role.name, error.seq)
+        headers = base_headers(letter_id, self.role.name, "error", self.carrier.now_ns())
+        subject = subjects.mail(key.name, self.table.errors_to, "error", self.role.name)
+        self._publisher.send(Outgoing(subject, headers, encode(body)), Nobody())
+
+    # -- checkpoints --------------------------------------------------------------------------------
+
+    def _take_snapshot(self, key: Key) -> None:
+        assert key.fold is not None
+        key.snapshot = (key.fold.position, key.fold.snapshot())
+        key.checkpoint_at = key.fold.count
+        if not key.entries:
+            self.save(key)
+
+    def save(self, key: Key) -> None:
+        """Publish a key's snapshot; every letter of mail up to its position is in the log by now."""
+        assert key.snapshot is not None
+        position, fold = key.snapshot
+        task = asyncio.ensure_future(self._save(key, position, fold))
+        task.add_done_callback(self._worker_done)
+        key.snapshot = None
+
+    async def _save(self, key: Key, position: int, fold: bytes) -> None:
+        name, version = self.role.name, self.role.version
+        checkpoint = Checkpoint(version=version, position=position, fold=fold.decode())
+        if len(fold) > MAX_BODY_BYTES // 2:
+            ref = await blobs.put(self.carrier, name, fold)
+            checkpoint = Checkpoint(version=version, position=position, blob=ref)
+        checkpoint_id = digest("checkpoint", key.name, name, version, position)
+        headers = base_headers(checkpoint_id, name, CHECKPOINT, self.carrier.now_ns())
+        subject = subjects.mail(key.name, name, CHECKPOINT, name)
+        saved = asyncio.get_running_loop().create_future()
+        self._publisher.send(Outgoing(subject, headers, encode(checkpoint)), Told(saved))
+        await saved
+
+    # -- leases and the end -------------------------------------------------------------------------
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.ack_wait_s / 3)
+            for delivery in self._unhandled:
+                delivery.in_progress()
+
+    def _die(self, error: BaseException) -> None:
+        if not self._fatal.done():
+            self._fatal.set_result(error)
+
+    async def drain(self, save: bool = True) -> None:
+        """Stop pulling, finish what is under way or give it back, leave checkpoints."""
+        self._stopping = True
+        if self._consumer is not None:
+            await self._consumer.stop()
+            self._lease.cancel()
+        try:
+            async with asyncio.timeout(self.settings.drain_s):
+                if save:
+                    await self._finish()
+        except TimeoutError:
+            log.warning("drain.cut_short", role=self.role.name)
+        await self._publisher.stop()
+        for key in self._keys.values():
+            if key.worker is not None:
+                key.worker.cancel()
+        for delivery in list(self._unhandled):
+            self.give_back(delivery)
+
+    async def _finish(self) -> None:
+        while any(key.busy for key in self._keys.values()):
+            await asyncio.sleep(0.01)
+        saves = []
+        for key in self._keys.values():
+            if key.fold is not None and key.fold.count > key.checkpoint_at and key.error is None:
+                saves.append(self._save(key, key.fold.position, key.fold.snapshot()))
+        await asyncio.gather(*saves)

@@ -1,0 +1,271 @@
+"""The log in memory: one process, no server, the same promises as JetStream.
+
+It carries the simulation, where delivery order, duplicates and crashes come from a seed. What it promises
+is held against the real carrier by the contract suite.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bus.envelope import Outgoing, Stored
+from bus.errors import NotSetUp, Occupied, Unknown
+from bus.ports import Handler, PubAck
+from bus.subjects import matches
+from bus.topology import DurableConsumer, Stream, Topology
+
+
+class MemoryServer:
+    """Streams and durable consumers that outlive the carriers connected to them."""
+
+    def __init__(self, topology: Topology, clock: Callable[[], int] = time.time_ns) -> None:
+        self.clock = clock
+        self._topology = topology
+        self._streams = {spec.name: _MemoryStream(spec) for spec in topology.streams}
+        self._consumers = {spec.name: _MemoryConsumer(self, spec) for spec in topology.consumers}
+
+    def connect(self) -> MemoryCarrier:
+        return MemoryCarrier(self)
+
+    def stream(self, name: str) -> _MemoryStream:
+        return self._streams[name]
+
+    def consumer(self, name: str) -> _MemoryConsumer:
+        if name not in self._consumers:
+            raise NotSetUp(f"there is no consumer {name}")
+        return self._consumers[name]
+
+    def store(self, message: Outgoing) -> PubAck:
+        spec = self._topology.stream_of(message.subject)
+        if spec is None:
+            raise NotSetUp(f"no stream stores {message.subject}")
+        ack = self._streams[spec.name].append(message, self.clock())
+        if not ack.duplicate:
+            for consumer in self._consumers.values():
+                if consumer.spec.stream == spec.name:
+                    consumer.offer(ack.seq)
+        return ack
+
+
+class _MemoryStream:
+    def __init__(self, spec: Stream) -> None:
+        self.spec = spec
+        self.messages: list[Stored] = []
+        self._ids: dict[str, tuple[int, int]] = {}
+
+    def append(self, message: Outgoing, now_ns: int) -> PubAck:
+        known = self._ids.get(message.headers.get("Nats-Msg-Id", ""))
+        if known is not None and now_ns - known[1] < self.spec.duplicate_window_s * 1e9:
+            return PubAck(known[0], True)
+        if self.spec.write_once and any(m.subject == message.subject for m in self.messages):
+            raise Occupied(message.subject)
+        seq = len(self.messages) + 1
+        stored = Stored(seq, now_ns, message.subject, dict(message.headers), message.body)
+        self.messages.append(stored)
+        if "Nats-Msg-Id" in message.headers:
+            self._ids[message.headers["Nats-Msg-Id"]] = (seq, now_ns)
+        return PubAck(seq, False)
+
+    def read(self, pattern: str, start: int, batch: int) -> list[Stored]:
+        found = []
+        for stored in self.messages[max(0, start - 1) :]:
+            if matches(pattern, stored.subject):
+                found.append(stored)
+                if len(found) == batch:
+                    break
+        return found
+
+
+@dataclass(eq=False)
+class _MemoryDelivery:
+    stored: Stored
+    consumer_seq: int
+    first: bool
+    consumer: _MemoryConsumer
+    pull: _MemoryPull
+    connection: int = 1
+    done: bool = False
+
+    def ack(self) -> None:
+        if not self.done:
+            self.done = True
+            self.pull.handled()
+            self.consumer.acked(self.stored.seq)
+
+    def nak(self, delay_s: float = 0.0) -> None:
+        if not self.done:
+            self.done = True
+            self.pull.handled()
+            self.consumer.redeliver(self.stored.seq, delay_s)
+
+    def in_progress(self) -> None:
+        self.consumer.extend(self.stored.seq)
+
+
+@dataclass(eq=False)
+class _MemoryConsumer:
+    """A durable consumer: what is pending, who holds what until when."""
+
+    server: MemoryServer
+    spec: DurableConsumer
+    pending: deque[int] = field(default_factory=deque)
+    leases: dict[int, asyncio.TimerHandle] = field(default_factory=dict)
+    delivered: set[int] = field(default_factory=set)
+    count: int = 0
+    pulls: deque[_MemoryPull] = field(default_factory=deque)
+
+    def offer(self, seq: int) -> None:
+        subject = self.server.stream(self.spec.stream).messages[seq - 1].subject
+        if any(matches(pattern, subject) for pattern in self.spec.filters):
+            self.pending.append(seq)
+            self.pump()
+
+    def acked(self, seq: int) -> None:
+        if (lease := self.leases.pop(seq, None)) is not None:
+            lease.cancel()
+        self.pump()
+
+    def redeliver(self, seq: int, delay_s: float = 0.0) -> None:
+        lease = self.leases.get(seq)
+        if lease is None:
+            return
+        lease.cancel()
+        if delay_s > 0:
+            self.leases[seq] = asyncio.get_running_loop().call_later(delay_s, self._expired, seq)
+        else:
+            self._expired(seq)
+
+    def extend(self, seq: int) -> None:
+        if (lease := self.leases.get(seq)) is not None:
+            lease.cancel()
+            self._lease(seq)
+
+    def _lease(self, seq: int) -> None:
+        loop = asyncio.get_running_loop()
+        self.leases[seq] = loop.call_later(self.spec.ack_wait_s, self._expired, seq)
+
+    def _expired(self, seq: int) -> None:
+        del self.leases[seq]
+        self.pending.appendleft(seq)
+        self.pump()
+
+    def pump(self) -> None:
+        """Hand out what is pending, in turn to every pull that has room."""
+        while self.pending and len(self.leases) < self.spec.max_ack_pending:
+            pull = next((pull for pull in self.pulls if pull.room > 0), None)
+            if pull is None:
+                return
+            self.pulls.remove(pull)
+            self.pulls.append(pull)
+            seq = self.pending.popleft()
+            self.count += 1
+            self._lease(seq)
+            stored = self.server.stream(self.spec.stream).messages[seq - 1]
+            first = seq not in self.delivered
+            self.delivered.add(seq)
+            pull.put(_MemoryDelivery(stored, self.count, first, self, pull))
+
+
+class _MemoryPull:
+    """One process's open pull."""
+
+    def __init__(self, consumer: _MemoryConsumer, window: int, handler: Handler) -> None:
+        self.room = window
+        self._consumer = consumer
+        self._handler = handler
+        self._queue: asyncio.Queue[_MemoryDelivery] = asyncio.Queue()
+        self.error: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._work())
+
+    def put(self, delivery: _MemoryDelivery) -> None:
+        self.room -= 1
+        self._queue.put_nowait(delivery)
+
+    def handled(self) -> None:
+        self.room += 1
+        self._consumer.pump()
+
+    async def _work(self) -> None:
+        while True:
+            delivery = await self._queue.get()
+            try:
+                await self._handler(delivery)
+            except Exception as error:
+                if not self.error.done():
+                    self.error.set_result(error)
+                return
+
+    def abandon(self) -> None:
+        """Go without a word, as a killed process does: leases run out."""
+        if self in self._consumer.pulls:
+            self._consumer.pulls.remove(self)
+        self._task.cancel()
+
+    async def stop(self) -> None:
+        self.abandon()
+        while not self._queue.empty():
+            self._queue.get_nowait().nak()
+
+
+class MemoryCarrier:
+    """One process's connection to a MemoryServer."""
+
+    ordered_reads = True
+
+    def __init__(self, server: MemoryServer) -> None:
+        self._server = server
+        self._pulls: list[_MemoryPull] = []
+        self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self.alive = True
+
+    def now_ns(self) -> int:
+        return self._server.clock()
+
+    async def publish(self, message: Outgoing) -> PubAck:
+        await asyncio.sleep(0)
+        if not self.alive:
+            raise Unknown("this connection is gone")
+        return self._server.store(message)
+
+    async def read(self, stream: str, pattern: str, start: int, batch: int = 256) -> list[Stored]:
+        await asyncio.sleep(0)
+        return self._server.stream(stream).read(pattern, start, batch)
+
+    async def last(self, stream: str, subject: str) -> Stored | None:
+        await asyncio.sleep(0)
+        messages = self._server.stream(stream).messages
+        return next((stored for stored in reversed(messages) if stored.subject == subject), None)
+
+    async def get(self, stream: str, seq: int) -> Stored | None:
+        await asyncio.sleep(0)
+        messages = self._server.stream(stream).messages
+        return messages[seq - 1] if 0 < seq <= len(messages) else None
+
+    async def consume(self, stream: str, consumer: str, window: int, handler: Handler) -> _MemoryPull:
+        found = self._server.consumer(consumer)
+        pull = _MemoryPull(found, window, handler)
+        self._pulls.append(pull)
+        pull.error.add_done_callback(self._pull_failed)
+        found.pulls.append(pull)
+        found.pump()
+        return pull
+
+    def _pull_failed(self, error: asyncio.Future[BaseException]) -> None:
+        if not error.cancelled() and not self._failed.done():
+            self._failed.set_result(error.result())
+
+    async def failed(self) -> BaseException:
+        return await asyncio.shield(self._failed)
+
+    def kill(self) -> None:
+        """End like a killed process: nothing is flushed, nak'd or published any more."""
+        self.alive = False
+        for pull in self._pulls:
+            pull.abandon()
+
+    async def close(self) -> None:
+        self.kill()

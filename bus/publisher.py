@@ -1,0 +1,118 @@
+"""Publishing letters so that each is in the log exactly once, in order per (mission, addressee).
+
+One letter of such a pair is unacked at a time; pairs are pipelined. No answer means unknown, and is
+repeated under the same id until the server answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from typing import Protocol
+
+import structlog
+
+from bus.envelope import Outgoing, digest
+from bus.errors import DecisionChanged, Unknown
+from bus.ports import Carrier
+from bus.subjects import MAIL_STREAM
+
+log = structlog.get_logger("bus")
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 2.0
+
+
+class Waiter(Protocol):
+    """Whoever needs to know what became of a letter."""
+
+    def published(self) -> None: ...
+
+    def halted(self, error: DecisionChanged) -> None: ...
+
+
+async def publish_surely(carrier: Carrier, message: Outgoing) -> None:
+    """Publish a message until the server has it, and see to it that it is this very message.
+
+    Raises:
+        DecisionChanged: the log holds another letter of ours under this id.
+        NotPermitted: the broker refuses the subject.
+    """
+    pause = _FIRST_PAUSE_S
+    while True:
+        try:
+            ack = await carrier.publish(message)
+        except Unknown:
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
+            continue
+        if not ack.duplicate or not message.subject.startswith("coo.m."):
+            return
+        squatted = await _compare(carrier, message, ack.seq)
+        if squatted is None:
+            return
+        message = squatted
+
+
+async def _compare(carrier: Carrier, message: Outgoing, seq: int) -> Outgoing | None:
+    """Return None if the log holds this letter, or the letter under an id that nobody occupies."""
+    while (stored := await carrier.get(MAIL_STREAM, seq)) is None:
+        await asyncio.sleep(_FIRST_PAUSE_S)
+    if message.same_as(stored):
+        return None
+    if stored.subject == message.subject:
+        _, _, key, _, _, sender = message.subject.split(".")
+        raise DecisionChanged(sender, key, seq, int(message.headers.get("coo-at", 0)))
+    log.critical("id.squatted", id=message.id, squatter=stored.subject, seq=seq)
+    return message.under_id(digest(message.id, seq))
+
+
+class Publisher:
+    """Lanes of letters, one a (mission, addressee)."""
+
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+        self._lanes: dict[str, deque[tuple[Outgoing, Waiter]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+    def send(self, message: Outgoing, waiter: Waiter) -> None:
+        """Queue a letter; the waiter hears of it once the server has it."""
+        name = message.subject.rsplit(".", 2)[0] if message.subject.startswith("coo.m.") else message.subject
+        lane = self._lanes.get(name)
+        if lane is not None:
+            lane.append((message, waiter))
+            return
+        lane = self._lanes[name] = deque([(message, waiter)])
+        task = asyncio.create_task(self._work(name, lane))
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    async def _work(self, name: str, lane: deque[tuple[Outgoing, Waiter]]) -> None:
+        while lane:
+            message, waiter = lane[0]
+            try:
+                await publish_surely(self._carrier, message)
+            except DecisionChanged as error:
+                waiter.halted(error)
+                lane.clear()
+                break
+            lane.popleft()
+            waiter.published()
+        del self._lanes[name]
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) and not self._failed.done():
+            self._failed.set_result(error)
+
+    async def failed(self) -> BaseException:
+        """Wait for an error that ends the process."""
+        return await asyncio.shield(self._failed)
+
+    async def stop(self) -> None:
+        """Give up what is still being published: the next fold of its mail publishes it again."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)

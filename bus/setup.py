@@ -1,0 +1,103 @@
+"""Making the topology on a JetStream server: idempotent, and clear about what cannot be changed."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from bus.errors import TopologyConflict
+from bus.topology import SECOND_NS, DurableConsumer, Stream, Topology
+
+
+class Admin(Protocol):
+    """A connection that may use the JetStream API."""
+
+    async def api(self, subject: str, request: dict[str, Any]) -> dict[str, Any]: ...
+
+
+async def apply(admin: Admin, topology: Topology) -> list[str]:
+    """Create or update every stream and consumer, and return what was done, a line each.
+
+    Raises:
+        TopologyConflict: one exists with settings that the server does not change in place.
+        NotPermitted: the principal is not the admin.
+        Unreachable: JetStream does not answer.
+    """
+    done = [await _apply_stream(admin, stream) for stream in topology.streams]
+    done += [await _apply_consumer(admin, consumer) for consumer in topology.consumers]
+    return done
+
+
+async def _apply_stream(admin: Admin, stream: Stream) -> str:
+    wanted = stream_config(stream)
+    info = await admin.api(f"$JS.API.STREAM.INFO.{stream.name}", {})
+    if "error" in info:
+        await _do(admin, f"$JS.API.STREAM.CREATE.{stream.name}", wanted)
+        return f"stream {stream.name}: created"
+    differing = _differing(wanted, info["config"])
+    if not differing:
+        return f"stream {stream.name}: as expected"
+    await _do(admin, f"$JS.API.STREAM.UPDATE.{stream.name}", wanted)
+    return f"stream {stream.name}: updated ({', '.join(differing)})"
+
+
+async def _apply_consumer(admin: Admin, consumer: DurableConsumer) -> str:
+    wanted = consumer_config(consumer)
+    info = await admin.api(f"$JS.API.CONSUMER.INFO.{consumer.stream}.{consumer.name}", {})
+    name = f"consumer {consumer.name}"
+    if "error" not in info and not (differing := _differing(wanted, info["config"])):
+        return f"{name}: as expected"
+    request = {"stream_name": consumer.stream, "config": wanted}
+    await _do(admin, f"$JS.API.CONSUMER.DURABLE.CREATE.{consumer.stream}.{consumer.name}", request)
+    return f"{name}: created" if "error" in info else f"{name}: updated ({', '.join(differing)})"
+
+
+async def _do(admin: Admin, subject: str, request: dict[str, Any]) -> None:
+    answer = await admin.api(subject, request)
+    if "error" in answer:
+        raise TopologyConflict(f"{subject.removeprefix('$JS.API.')}: {answer['error'].get('description')}")
+
+
+def _differing(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """Name the settings that differ; the server leaves out what is false or empty."""
+    return [name for name, value in wanted.items() if found.get(name, type(value)()) != value]
+
+
+def stream_config(stream: Stream) -> dict[str, Any]:
+    """Return a stream as the JetStream API wants it."""
+    config: dict[str, Any] = {
+        "name": stream.name,
+        "description": stream.description,
+        "subjects": list(stream.subjects),
+        "retention": "limits",
+        "storage": "file",
+        "discard": "old",
+        "max_msgs_per_subject": -1,
+        "discard_new_per_subject": False,
+        "num_replicas": 1,
+        "duplicate_window": int(stream.duplicate_window_s * SECOND_NS),
+        "allow_direct": True,
+        "deny_delete": True,
+        "deny_purge": True,
+        "allow_rollup_hdrs": False,
+    }
+    if stream.write_once:
+        config |= {"discard": "new", "max_msgs_per_subject": 1, "discard_new_per_subject": True}
+    return config
+
+
+def consumer_config(consumer: DurableConsumer) -> dict[str, Any]:
+    """Return a consumer as the JetStream API wants it."""
+    config: dict[str, Any] = {
+        "durable_name": consumer.name,
+        "deliver_policy": "all",
+        "ack_policy": "explicit",
+        "ack_wait": int(consumer.ack_wait_s * SECOND_NS),
+        "max_deliver": -1,
+        "max_ack_pending": consumer.max_ack_pending,
+        "replay_policy": "instant",
+    }
+    if len(consumer.filters) == 1:
+        config["filter_subject"] = consumer.filters[0]
+    else:
+        config["filter_subjects"] = list(consumer.filters)
+    return config

@@ -1,0 +1,97 @@
+"""Streams and consumers as values, derived from a table. Carriers make them; making them twice is safe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bus.subjects import BLOB_STREAM, DLQ_STREAM, MAIL_STREAM, mailbox_filter
+from bus.table import Mailbox, Table
+
+SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """A file-backed stream with limits retention, no age limit, no purge, no delete, no rollup."""
+
+    name: str
+    subjects: tuple[str, ...]
+    description: str
+    duplicate_window_s: float
+    write_once: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DurableConsumer:
+    """A durable pull consumer with explicit ack and no bound on deliveries."""
+
+    stream: str
+    name: str
+    filters: tuple[str, ...]
+    ack_wait_s: float
+    max_ack_pending: int
+
+
+@dataclass(frozen=True)
+class Topology:
+    streams: tuple[Stream, ...]
+    consumers: tuple[DurableConsumer, ...]
+
+    def stream_of(self, subject: str) -> Stream | None:
+        """Return the stream that stores a subject."""
+        from bus.subjects import matches
+
+        return next((s for s in self.streams if any(matches(p, subject) for p in s.subjects)), None)
+
+
+def topology(
+    table: Table,
+    *,
+    ack_wait_s: float = 10.0,
+    duplicate_window_s: float = 600.0,
+    max_ack_pending: int = 1000,
+) -> Topology:
+    """Derive the streams and one durable consumer a mailbox from a table.
+
+    Deliveries are unbounded (`max_deliver` -1): naks, kills and restarts inflate or lose the server's
+    count, so nobody reads attempts from it.
+    """
+    streams = (
+        Stream(
+            name=MAIL_STREAM,
+            subjects=("coo.m.>",),
+            description="Every message of every mission, in one order",
+            duplicate_window_s=duplicate_window_s,
+        ),
+        Stream(
+            name=BLOB_STREAM,
+            subjects=("coo.b.>",),
+            description="Files, by content; each subject is written once",
+            duplicate_window_s=duplicate_window_s,
+            write_once=True,
+        ),
+        Stream(
+            name=DLQ_STREAM,
+            subjects=("coo.dlq.>",),
+            description="Mail that could not be decided, with the reason",
+            duplicate_window_s=duplicate_window_s,
+        ),
+    )
+    consumers = tuple(
+        DurableConsumer(
+            stream=MAIL_STREAM,
+            name=mailbox.name,
+            filters=filters_of(mailbox),
+            ack_wait_s=ack_wait_s,
+            max_ack_pending=max_ack_pending,
+        )
+        for mailbox in table.mailboxes
+    )
+    return Topology(streams, consumers)
+
+
+def filters_of(mailbox: Mailbox) -> tuple[str, ...]:
+    """Return what a mailbox's consumer delivers: all its mail, or the kinds that are orders."""
+    if not mailbox.orders:
+        return (mailbox_filter(mailbox.name),)
+    return tuple(f"coo.m.*.{mailbox.name}.{kind}.>" for kind in mailbox.orders)
