@@ -121,6 +121,7 @@ def _accounts(table: Table, actors: Iterable[str]) -> Iterable[str]:
 
 def _user(principal: str, publish: Iterable[str]) -> Iterable[str]:
     yield f"      {{user: {principal}, password: ${variable(principal)}, permissions: {{"
-    yield f"        publish: {{allow: [{', '.join(f'"{subject}"' for subject in publish)}]}}"
+    allowed = ", ".join(f'"{subject}"' for subject in publish)
+    yield f"        publish: {{allow: [{allowed}]}}"
     yield f'        subscribe: {{allow: ["_INBOX_{principal}.>"]}}'
     yield "      }}"

@@ -98,7 +98,7 @@ class JetStreamCarrier:
             name=name,
             inbox_prefix=f"_INBOX_{self.principal}".encode(),
             max_reconnect_attempts=-1,
-            reconnect_time_wait=0.1 + random.random() * 0.2,
+            reconnect_time_wait=0.1 + random.random() * 0.2,  # type: ignore[arg-type]  # takes floats
             ping_interval=15,
             max_outstanding_pings=2,
             connect_timeout=2,
@@ -164,7 +164,8 @@ class JetStreamCarrier:
     async def _or_failure(self, future: Awaitable[T]) -> T:
         """Wait for an answer, or for the error that explains why there will be none."""
         answer = asyncio.ensure_future(future)
-        await asyncio.wait([answer, self._failed], timeout=_ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [answer, self._failed]
+        await asyncio.wait(either, timeout=_ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
         if answer.done():
             return answer.result()
         answer.cancel()
@@ -426,7 +427,7 @@ class _Pull:
             _ACKS.add(task)
 
     async def stop(self) -> None:
-        # The subscription stays until the connection closes: what still comes is nak'd, not lost for ack_wait.
+        # The subscription stays until the connection closes: what still comes is nak'd at once.
         self._stopped = True
         if self._refresher is not None:
             self._refresher.cancel()
