@@ -20,7 +20,7 @@ _HEADER = """\
 # Made by `python -m actors.reference` from the kind table; a test keeps the two equal. Do not edit.
 #
 # Every actor process has an account of its own and imports from HUB, where JetStream lives, exactly the
-# subjects the kind table gives it. Passwords come from the environment of nats-server.
+# subjects the kind table gives it. Passwords and the store's folder come from nats-server's environment.
 
 server_name: coo
 listen: "127.0.0.1:4222"
@@ -29,7 +29,7 @@ max_connections: 256
 write_deadline: "10s"
 
 jetstream {
-  store_dir: "./data/nats"
+  store_dir: $COO_NATS_STORE
   # fsync before the ack: an accepted mission survives a power cut. The default acks first.
   sync_interval: always
   max_memory_store: 64MB

@@ -130,7 +130,7 @@ def seal(
     mission: str,
     message: msgspec.Struct,
     cause: Cause,
-    ordinal: int = 0,
+    ordinal: int | str = 0,
     retry_of: str = "",
 ) -> Outgoing:
     """Make a letter that answers a mail, with the id that whoever decides it gives it.

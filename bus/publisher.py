@@ -32,8 +32,8 @@ class Waiter(Protocol):
     def halted(self, error: DecisionChanged) -> None: ...
 
 
-async def publish_surely(carrier: Carrier, message: Outgoing) -> None:
-    """Publish a message until the server has it, and see to it that it is this very message.
+async def publish_surely(carrier: Carrier, message: Outgoing) -> int:
+    """Publish a message until the server has it as this very message, and return its sequence.
 
     Raises:
         DecisionChanged: the log holds another letter of ours under this id.
@@ -48,10 +48,10 @@ async def publish_surely(carrier: Carrier, message: Outgoing) -> None:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
             continue
         if not ack.duplicate or not message.subject.startswith("coo.m."):
-            return
+            return ack.seq
         squatted = await _compare(carrier, message, ack.seq)
         if squatted is None:
-            return
+            return ack.seq
         message = squatted
 
 

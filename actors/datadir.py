@@ -1,0 +1,280 @@
+"""The folder in which one company lives on one machine.
+
+<path>/lock              held by `coo up` for as long as it runs
+<path>/nats/             JetStream's file store: the log, and with it everything the company knows
+<path>/logs/             one file an actor
+<path>/run/              0700: what belongs to the running company
+    credentials.json     0600: one password a principal, made once and kept
+    run.json             0600: where the running company is found
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import string
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+# nats-server parses the value of a variable like a value of its configuration: digits alone become a
+# number, `12K` a size, `true` a boolean, `$2a$…` a bcrypt hash, `-` is refused. A letter first, then letters
+# and digits, at this length, is always the string it looks like (seen with 2.15.1).
+_PASSWORD_FIRST = string.ascii_letters
+_PASSWORD_REST = string.ascii_letters + string.digits
+_PASSWORD_LENGTH = 43  # 255 bits
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """The process that holds the lock, as it wrote itself into the lock file."""
+
+    pid: int
+    since: datetime
+
+
+class DataDirError(Exception):
+    """The data directory cannot be used."""
+
+
+class Locked(DataDirError):
+    """Another `coo up` runs on this data directory; two servers on one store would corrupt the log."""
+
+    def __init__(self, path: Path, holder: Holder | None) -> None:
+        self.path = path
+        self.pid = holder.pid if holder else None
+        self.since = holder.since if holder else None
+        by = f" (pid {holder.pid}, since {holder.since.astimezone():%H:%M})" if holder else ""
+        super().__init__(
+            f"{_short(path)} is in use by coo up{by}. "
+            "Use it as it is, stop it with Ctrl-C there, or start another with --data-dir"
+        )
+
+
+class Unusable(DataDirError):
+    """The data directory cannot be made, read or written."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(
+            f"Cannot use the data directory at {_short(path)} ({reason}). "
+            "Make it readable and writable for this user, or choose another with --data-dir or COO_DATA_DIR"
+        )
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A running company, this process's by default: what `coo up` tells the machine's other commands."""
+
+    url: str
+    server_pid: int | None = None
+    server_version: str | None = None
+    actors: dict[str, int] = {}  # name → pid
+    pid: int = msgspec.field(default_factory=os.getpid)
+    process_start: str | None = msgspec.field(default_factory=lambda: process_start(os.getpid()))
+    since: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
+
+
+class DataDir:
+    """The paths of one company, and the only code that writes its lock, credentials and run file."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = (path or default_path(os.environ)).expanduser().absolute()
+        self.nats = self.path / "nats"
+        self.run = self.path / "run"
+        self.logs = self.path / "logs"
+
+    def log(self, actor: str) -> Path:
+        """Return the path of an actor's log file."""
+        return self.logs / f"{actor}.jsonl"
+
+    def create(self) -> None:
+        """Make the folders that are missing and close them to other users; what exists is kept.
+
+        Raises:
+            Unusable: a folder cannot be made or written.
+        """
+        with self._named_errors():
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self.nats, self.run, self.logs):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            self.run.chmod(0o700)
+            for folder in (self.path, self.nats, self.run, self.logs):
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the data directory: created if missing, and free again when this process ends in whatever way.
+
+        Leaving removes `run.json`, so that nobody looks for a company that was stopped.
+
+        Raises:
+            Locked: another process, or another lock in this one, holds it.
+            Unusable: it cannot be made or written.
+        """
+        self.create()
+        with self._named_errors():
+            fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._take(fd)
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    (self.run / "run.json").unlink()
+        finally:
+            os.close(fd)
+
+    def credentials(self, principals: Iterable[str]) -> dict[str, str]:
+        """Return one password for each principal, made on first use and the same ever after.
+
+        A password begins with a letter and has only letters and digits. Principals that are stored and
+        not asked for stay stored. Call it while holding the lock.
+
+        Raises:
+            Unusable: the file cannot be read or written.
+        """
+        stored = self.stored_credentials()
+        wanted = list(principals)
+        missing = [principal for principal in wanted if principal not in stored]
+        if missing:
+            stored |= {principal: _password() for principal in missing}
+            self._write("credentials.json", msgspec.json.encode(stored))
+        return {principal: stored[principal] for principal in wanted}
+
+    def stored_credentials(self) -> dict[str, str]:
+        """Return the passwords that exist, by principal, and make none."""
+        content = self._read("credentials.json")
+        if content is None:
+            return {}
+        try:
+            return msgspec.json.decode(content, type=dict[str, str])
+        except msgspec.DecodeError as error:
+            raise Unusable(self.run / "credentials.json", f"not the JSON that coo wrote: {error}") from error
+
+    def write_run(self, run: Run) -> None:
+        """Say where the running company is found; a reader sees the old file or this one, never a part.
+
+        Raises:
+            Unusable: the file cannot be written.
+        """
+        self._write("run.json", msgspec.json.encode(run))
+
+    def read_run(self) -> Run | None:
+        """Return the running company, None when there is none: no file, or one left by a dead process.
+
+        Raises:
+            Unusable: the file cannot be read, or is not one that coo wrote.
+        """
+        content = self._read("run.json")
+        if content is None:
+            return None
+        try:
+            run = msgspec.json.decode(content, type=Run)
+        except msgspec.DecodeError as error:
+            raise Unusable(self.run / "run.json", f"not the JSON that coo wrote: {error}") from error
+        start = process_start(run.pid)
+        return run if start and start == run.process_start else None
+
+    def _take(self, fd: int) -> None:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Locked(self.path, _holder(os.pread(fd, 4096, 0))) from error
+        except OSError as error:
+            raise Unusable(self.path, f"this file system has no locks: {error.strerror}") from error
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, msgspec.json.encode(Holder(pid=os.getpid(), since=datetime.now(UTC))), 0)
+
+    def _read(self, name: str) -> bytes | None:
+        with self._named_errors():
+            try:
+                return (self.run / name).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def _write(self, name: str, content: bytes) -> None:
+        with self._named_errors():
+            self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.run)  # mkstemp makes it 0600
+            try:
+                with os.fdopen(fd, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, self.run / name)
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary)
+                raise
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Unusable(self.path, error.strerror or str(error)) from error
+
+
+def default_path(environ: Mapping[str, str]) -> Path:
+    """Return `$COO_DATA_DIR`, else `coo/default` under the XDG data home, a relative one ignored."""
+    if chosen := environ.get("COO_DATA_DIR"):
+        return Path(chosen)
+    home = Path(environ.get("XDG_DATA_HOME", ""))
+    return (home if home.is_absolute() else Path("~/.local/share").expanduser()) / "coo" / "default"
+
+
+def process_start(pid: int) -> str | None:
+    """Return a text that differs between two processes of the same pid, None when no such process runs.
+
+    Linux: boot id and start in clock ticks; a zombie counts as dead. Elsewhere: what `ps` says, in seconds.
+    """
+    if not Path("/proc/self/stat").exists():
+        answer = subprocess.run(
+            ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+        )
+        return answer.stdout.strip() or None
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, *fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces and brackets
+    if state in "ZX":
+        return None
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/{fields[18]}"
+
+
+def size_bytes(path: Path) -> int:
+    """Return the size of a file, 0 when there is none."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def tail(path: Path, from_byte: int) -> str:
+    """Return the last lines a log got after `from_byte`, at most 20 and 4 KiB; nothing if it is gone."""
+    with suppress(OSError), path.open("rb") as file:
+        file.seek(max(from_byte, size_bytes(path) - 4096))
+        return "\n".join(file.read(4096).decode(errors="replace").splitlines()[-20:])
+    return ""
+
+
+def _holder(content: bytes) -> Holder | None:
+    try:
+        return msgspec.json.decode(content, type=Holder)
+    except msgspec.DecodeError:  # it was taken a moment ago and not yet signed
+        return None
+
+
+def _password() -> str:
+    rest = (secrets.choice(_PASSWORD_REST) for _ in range(_PASSWORD_LENGTH - 1))
+    return secrets.choice(_PASSWORD_FIRST) + "".join(rest)
+
+
+def _short(path: Path) -> str:
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

@@ -1,0 +1,403 @@
+"""Every message of the company. Orders are imperatives, facts are past participles.
+
+Money is integer micro-dollars, time is nanoseconds of the log, durations are seconds. A manifest maps the
+path of a file in a workspace to the blob with its content. A message type is added, never changed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from bus.table import Ref
+
+Manifest = dict[str, Ref]
+
+State = Literal[
+    "created",
+    "planning",
+    "executing",
+    "reviewing",
+    "completed",
+    "paused_budget",
+    "paused_approval",
+    "paused_error",
+    "paused_manual",
+    "failed",
+    "cancelled",
+]
+FINAL: frozenset[State] = frozenset({"completed", "failed", "cancelled"})
+PAUSED: frozenset[State] = frozenset({"paused_budget", "paused_approval", "paused_error", "paused_manual"})
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Root of every body on the wire."""
+
+
+# -- the CEO speaks -----------------------------------------------------------------------------------
+
+
+class Terms(Message, frozen=True):
+    """The limits of one mission, resolved from the configuration when it is sent.
+
+    `models` names the model of each role. `max_rounds` bounds an engineer's fixes of one task,
+    `max_loops` what QA sends back in the whole mission, `max_mails` the mails of the COO.
+    """
+
+    models: dict[str, str]
+    max_output_tokens: int = 8_000
+    ask_release: bool = False
+    max_rounds: int = 3
+    max_loops: int = 20
+    max_mails: int = 5_000
+    max_tasks: int = 8
+    deadline_s: int = 0
+    pause_timeout_s: int = 86_400
+    approval_timeout_s: int = 86_400
+    run_timeout_s: int = 60
+
+
+class Mission(Message, frozen=True):
+    """What the CEO wants done, and for how much at most."""
+
+    goal: str
+    budget_microusd: int
+    terms: Terms
+
+
+class Control(Message, frozen=True):
+    """The CEO pauses, resumes or cancels a mission."""
+
+    action: Literal["pause", "resume", "cancel"]
+    reason: str = ""
+
+
+class Limits(Message, frozen=True):
+    """What the company may spend a day and a month (UTC), and a mission that names no budget."""
+
+    day_microusd: int
+    month_microusd: int
+    mission_microusd: int
+
+
+class Decision(Message, frozen=True):
+    """The CEO's answer to a request, quoting the digest of exactly what was asked."""
+
+    digest: str
+    verdict: Literal["approve", "reject"]
+    note: str = ""
+
+
+# -- the work -----------------------------------------------------------------------------------------
+
+
+class Finding(Message, frozen=True):
+    """Something that is wrong with a piece of work."""
+
+    problem: str
+    expected: str = ""
+    file: str = ""
+
+
+class PlannedTask(Message, frozen=True):
+    """One task of a plan. `acceptance` is the argument vector that must exit 0 when it is done."""
+
+    title: str
+    brief: str
+    acceptance: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
+
+
+class Task(Message, frozen=True):
+    """Do a task, or judge it: `files` is the workspace to start from, or the work to judge.
+
+    `rework` counts how often QA sent it back; `findings` are what it found the last time.
+    """
+
+    number: int
+    plan: PlannedTask
+    goal: str
+    terms: Terms
+    files: Manifest = {}
+    rework: int = 0
+    findings: tuple[Finding, ...] = ()
+
+
+class HoldWork(Message, frozen=True):
+    """Send no more orders until told to go on."""
+
+    reason: str = ""
+
+
+class GoOn(Message, frozen=True):
+    """Go on, and send again what was dropped meanwhile."""
+
+
+class Refusal(Message, frozen=True):
+    """Why the guard gives no money: which limit, what was needed, what is left of it."""
+
+    scope: str
+    needed_microusd: int
+    remaining_microusd: int
+
+
+class Evidence(Message, frozen=True):
+    """What a run showed. `run` says which: acceptance, control (without the work) or checks."""
+
+    run: str
+    argv: tuple[str, ...]
+    status: str
+    exit_code: int | None = None
+    output: str = ""
+
+
+class Result(Message, frozen=True):
+    """A role's answer to a task.
+
+    `stuck` and `refused` are not ends: the role has kept its place and goes on when told.
+    """
+
+    number: int
+    rework: int
+    status: Literal["done", "approved", "rejected", "failed", "stuck", "refused"]
+    files: Manifest = {}
+    rounds: int = 0
+    summary: str = ""
+    reason: str = ""
+    fix: str = ""
+    findings: tuple[Finding, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    refusal: Refusal | None = None
+
+
+# -- the sandbox --------------------------------------------------------------------------------------
+
+
+class Execute(Message, frozen=True):
+    """Run a program on these files in a fresh sandbox. `run`, `number`, `rework`, `round` come back."""
+
+    run: str
+    number: int
+    rework: int
+    argv: tuple[str, ...]
+    files: Manifest = {}
+    timeout_s: int = 60
+    round: int = 0
+
+
+class Outcome(Message, frozen=True):
+    """What became of a run. Output is the end of both streams, as text."""
+
+    run: str
+    number: int
+    rework: int
+    status: str
+    round: int = 0
+    exit_code: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    wall_ms: int = 0
+    backend: str = ""
+    image: str = ""
+    reason: str = ""
+    fix: str = ""
+    status_seq: int = 0
+
+
+# -- the model ----------------------------------------------------------------------------------------
+
+
+class Call(Message, frozen=True):
+    """Ask a model. `turn` names the prompt, `variables` fill it, `files` are shown to the model.
+
+    `number`, `rework` and `round` say where the work is; they come back with the reply.
+    """
+
+    turn: Literal["plan", "code", "checks", "judge"]
+    model: str
+    max_output_tokens: int
+    number: int = 0
+    rework: int = 0
+    round: int = 0
+    goal: str = ""
+    variables: dict[str, str] = {}
+    files: Manifest = {}
+
+
+class Verdict(Message, frozen=True):
+    """The QA model's opinion."""
+
+    verdict: Literal["approved", "rejected"]
+    findings: tuple[Finding, ...] = ()
+    reason: str = ""
+
+
+class Usage(Message, frozen=True):
+    """What a call used and cost, and what was asked: the prompt by name and hash."""
+
+    model: str
+    provider: str
+    prompt: str
+    prompt_sha256: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    microusd: int = 0
+    attempts: int = 0
+
+
+class Reply(Message, frozen=True):
+    """A model's answer, parsed by what the turn asked for.
+
+    `failed` carries a constant word in `error` (no_script, invalid_answer, …) and says more in `detail`.
+    """
+
+    turn: str
+    number: int
+    rework: int
+    status: Literal["answered", "refused", "failed", "dropped"]
+    round: int = 0
+    plan: tuple[PlannedTask, ...] = ()
+    files: Manifest = {}
+    argv: tuple[str, ...] = ()
+    verdict: Verdict | None = None
+    summary: str = ""
+    usage: Usage | None = None
+    refusal: Refusal | None = None
+    error: str = ""
+    detail: str = ""
+    status_seq: int = 0
+
+
+# -- money --------------------------------------------------------------------------------------------
+
+
+class Reserve(Message, frozen=True):
+    """Hold money for one attempt at a call, at the worst case."""
+
+    attempt: str
+    microusd: int
+    timeout_s: int
+
+
+class Sent(Message, frozen=True):
+    """An attempt is about to go out. The first one logged before the hold's expiry may call."""
+
+    attempt: str
+    nonce: str
+    microusd: int
+
+
+class Settle(Message, frozen=True):
+    """An attempt cost this much."""
+
+    attempt: str
+    microusd: int
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Void(Message, frozen=True):
+    """An attempt cost nothing: it was never sent, or the provider refused it before any inference."""
+
+    attempt: str
+    proof: Literal["not_sent", "refused_by_provider"]
+
+
+class Granted(Message, frozen=True):
+    """The money for an attempt is held until the log's time `expires_ns`."""
+
+    attempt: str
+    microusd: int
+    expires_ns: int
+
+
+class Refused(Message, frozen=True):
+    """There is no money for an attempt."""
+
+    attempt: str
+    refusal: Refusal
+
+
+class Open(Message, frozen=True):
+    """Open a mission's account with its cap."""
+
+    cap_microusd: int
+
+
+class Opened(Message, frozen=True):
+    """The mission's account is open."""
+
+
+class Close(Message, frozen=True):
+    """The mission is over; nothing more is held for it."""
+
+    state: str
+
+
+# -- approval -----------------------------------------------------------------------------------------
+
+
+class Request(Message, frozen=True):
+    """Ask the CEO. `digest` is the sha256 of exactly what is asked."""
+
+    what: Literal["release"]
+    digest: str
+    why: str
+    timeout_s: int
+
+
+class Approved(Message, frozen=True):
+    digest: str
+    note: str = ""
+
+
+class Rejected(Message, frozen=True):
+    digest: str
+    note: str = ""
+
+
+class Expired(Message, frozen=True):
+    """Nobody decided in time. Not a rejection: the mission stays paused."""
+
+    digest: str
+
+
+class Declined(Message, frozen=True):
+    """What the CEO said changes nothing, and why."""
+
+    reason: str
+
+
+# -- time and state -----------------------------------------------------------------------------------
+
+
+class Wake(Message, frozen=True):
+    """Send a tick when the log's time has reached `at_ns`."""
+
+    name: str
+    at_ns: int
+
+
+class Tick(Message, frozen=True):
+    name: str
+    at_ns: int
+
+
+class TaskStatus(Message, frozen=True):
+    title: str
+    state: str
+    attempts: int
+
+
+class Status(Message, frozen=True):
+    """A mission's state, as decided at the sequence `at`: readers take the greatest."""
+
+    state: State
+    at: int
+    reason: str = ""
+    fix: str = ""
+    tasks: tuple[TaskStatus, ...] = ()
+    asks: str = ""
+    refusal: Refusal | None = None
+    deliverable: Manifest = {}

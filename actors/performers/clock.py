@@ -1,0 +1,198 @@
+"""The clock: turns `wake` into `tick` when its time has come.
+
+Each process of it folds the whole mailbox, by delivery and by a read every second, and its own ticks, into
+a heap, and acks at once: waking by delayed redelivery would stall at the consumer's bound on unacked
+messages. Two clocks write the same ticks under the same ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from actors import messages as m
+from bus import subjects
+from bus.envelope import Cause, Mail, Outgoing, Stored, base_headers, digest, encode, open_mail, seal
+from bus.errors import BadMail
+from bus.ports import Carrier, Delivery
+from bus.publisher import publish_surely
+from bus.subjects import COMPANY, MAIL_STREAM
+from bus.table import Checkpoint, Table
+
+log = structlog.get_logger("actors")
+
+VERSION = 1
+NAME = "clock"
+
+_READ_S = 1.0
+_CHECKPOINT_EVERY = 256
+
+
+class OpenWake(msgspec.Struct, frozen=True, kw_only=True):
+    """A wake whose tick is not in the log."""
+
+    mission: str
+    sender: str
+    id: str
+    seq: int
+    time_ns: int
+    name: str
+    at_ns: int
+
+
+class Wakes(msgspec.Struct, kw_only=True):
+    """The clock's state: open wakes by (sender, id), as `sender/id`."""
+
+    open: dict[str, OpenWake] = {}
+
+
+class _Due(NamedTuple):
+    at_ns: int
+    key: str
+
+
+class Clock:
+    """One process of the clock."""
+
+    def __init__(self, table: Table, carrier: Carrier) -> None:
+        self._table = table
+        self._carrier = carrier
+        self._wakes = Wakes()
+        self._heap: list[_Due] = []
+        self._position = 0
+        self._ticks_read_to = 0
+        self._since_checkpoint = 0
+        self._news = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set.
+
+        Raises:
+            BusError: what ends the process.
+        """
+        await self._restore()
+        consumer = await self._carrier.consume(MAIL_STREAM, NAME, 256, self._on_delivery)
+        work = asyncio.create_task(self._work())
+        waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._carrier.failed()), work]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                await work
+            if waits[1].done():
+                raise waits[1].result()  # type: ignore[misc]
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            await consumer.stop()
+        if self._since_checkpoint:
+            await self._checkpoint()
+
+    async def _on_delivery(self, delivery: Delivery) -> None:
+        self._news.set()
+        delivery.ack()  # what it says is read from the log, by this and every other clock
+
+    async def _work(self) -> None:
+        while True:
+            await self._read()
+            await self._fire()
+            self._news.clear()
+            try:
+                async with asyncio.timeout(self._pause_s()):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+
+    def _pause_s(self) -> float:
+        if not self._heap:
+            return _READ_S
+        due_s = (self._heap[0].at_ns - self._carrier.now_ns()) / 1e9
+        return min(_READ_S, max(0.0, due_s))
+
+    # -- folding --------------------------------------------------------------------------------------
+
+    async def _restore(self) -> None:
+        last = await self._carrier.last(MAIL_STREAM, subjects.mail(COMPANY, NAME, "checkpoint", NAME))
+        if last is None:
+            return
+        checkpoint = msgspec.json.decode(last.body, type=Checkpoint)
+        if checkpoint.version == VERSION:
+            self._wakes = msgspec.json.decode(checkpoint.fold, type=Wakes)
+            self._position = self._ticks_read_to = checkpoint.position
+            self._heap = [_Due(wake.at_ns, key) for key, wake in self._wakes.open.items()]
+            heapq.heapify(self._heap)
+
+    async def _read(self) -> None:
+        """Take in wakes first, then ticks: a tick is always behind its wake in the log."""
+        while page := await self._carrier.read(MAIL_STREAM, "coo.m.*.clock.wake.*", self._position + 1):
+            for stored in page:
+                self._take_wake(stored)
+            self._position = page[-1].seq
+        while page := await self._carrier.read(MAIL_STREAM, "coo.m.*.*.tick.clock", self._ticks_read_to + 1):
+            for stored in page:
+                self._wakes.open.pop(stored.headers.get("coo-cause", ""), None)
+            self._ticks_read_to = page[-1].seq
+
+    def _take_wake(self, stored: Stored) -> None:
+        try:
+            mail = open_mail(self._table, stored, stored.time_ns)
+        except BadMail as error:
+            log.warning("mail.refused", mailbox=NAME, seq=stored.seq, reason=error.reason)
+            return
+        if isinstance(mail.message, m.Wake):
+            key = f"{mail.sender}/{mail.id}"
+            self._wakes.open[key] = _open(mail, mail.message)
+            heapq.heappush(self._heap, _Due(mail.message.at_ns, key))
+
+    # -- ticking --------------------------------------------------------------------------------------
+
+    async def _fire(self) -> None:
+        while self._heap and self._heap[0].at_ns <= self._carrier.now_ns():
+            wake = self._wakes.open.get(heapq.heappop(self._heap).key)
+            if wake is not None:
+                await publish_surely(self._carrier, self._tick(wake))
+                self._wakes.open.pop(f"{wake.sender}/{wake.id}", None)
+                self._since_checkpoint += 1
+        if self._since_checkpoint >= _CHECKPOINT_EVERY:
+            await self._checkpoint()
+
+    def _tick(self, wake: OpenWake) -> Outgoing:
+        return seal(
+            self._table,
+            sender=NAME,
+            version=VERSION,
+            to=wake.sender,
+            mission=wake.mission,
+            message=m.Tick(name=wake.name, at_ns=wake.at_ns),
+            cause=Cause(wake.sender, wake.id, wake.seq, wake.time_ns, ""),
+        )
+
+    async def _checkpoint(self) -> None:
+        position = min(self._position, self._ticks_read_to or self._position)
+        fold = msgspec.json.encode(self._wakes)
+        checkpoint = Checkpoint(version=VERSION, position=position, fold=fold.decode())
+        headers = base_headers(
+            digest("checkpoint", NAME, VERSION, position, fold.hex()),
+            NAME,
+            "checkpoint",
+            self._carrier.now_ns(),
+        )
+        subject = subjects.mail(COMPANY, NAME, "checkpoint", NAME)
+        await publish_surely(self._carrier, Outgoing(subject, headers, encode(checkpoint)))
+        self._since_checkpoint = 0
+
+
+def _open(mail: Mail, wake: m.Wake) -> OpenWake:
+    return OpenWake(
+        mission=mail.mission,
+        sender=mail.sender,
+        id=mail.id,
+        seq=mail.seq,
+        time_ns=mail.now_ns,
+        name=wake.name,
+        at_ns=wake.at_ns,
+    )

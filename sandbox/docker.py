@@ -1,0 +1,265 @@
+"""The only module that imports the Docker SDK: one blocking method for each thing asked of the engine.
+
+Every foreign error leaves here as an `EngineError` that says what to do about it.
+"""
+
+import contextlib
+import io
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import docker
+import docker.errors
+import requests.exceptions
+
+from sandbox.containers import BY_SHELL, LABEL, PROGRAM_USER, WORKSPACE
+from sandbox.errors import EngineError
+from sandbox.streams import Capture, frames
+
+CLIENT_TIMEOUT_S = 30.0  # of one request; a healthy engine answers in milliseconds, a loaded one in seconds
+_KNOCK_TIMEOUT_S = 5.0
+_ARCHIVE_CHUNK_BYTES = 256 * 1024
+
+_START_FIX = "start Docker (`sudo systemctl start docker`) or set the sandbox backend to bubblewrap"
+_INSTALL_FIX = (
+    "install Docker (Debian: `sudo apt install docker.io`) or set the sandbox backend to bubblewrap"
+)
+_PERMISSION_FIX = "let your user reach it: `sudo usermod -aG docker $USER`, then log in again"
+_IMAGE_FIX = "run `coo sandbox build`"
+
+
+class ListedRun(NamedTuple):
+    id: str
+    labels: Mapping[str, str]
+
+
+class Attached:
+    """Hold the two-way connection to a running program."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self._socket: socket.socket = raw._sock
+        self._socket.settimeout(None)
+        # Not `raw` itself: bytes that came together with the response's headers wait in this buffer.
+        self._buffered: io.BufferedReader = raw._response.raw._fp.fp
+
+    def drain(self, captures: Mapping[int, Capture], stdin: bytes) -> None:
+        """Send the input, then feed the captures until the stream ends or `hang_up` is called."""
+        with contextlib.suppress(OSError, ValueError):
+            if stdin:
+                self._socket.sendall(stdin)
+                self._socket.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError, ValueError):
+            for stream, chunk in frames(self._buffered.read1):
+                if stream in captures:
+                    captures[stream].feed(chunk)
+
+    def hang_up(self) -> None:
+        """End a drain in another thread: closing does not wake it, and an unread stream blocks the engine."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the connection back; the drain must have ended."""
+        self._raw._response.close()
+
+
+class Engine:
+    """Talk to one Docker engine. Every method blocks; any thread may call any method.
+
+    Raises (all methods):
+        EngineError: `docker_not_installed`, `docker_permission_error`, `docker_api_error`, `image_missing` or
+            `run_under_way`.
+    """
+
+    def __init__(self, host: str, connections: int, timeout_s: float = CLIENT_TIMEOUT_S) -> None:
+        _knock(host)
+        with self._named("reach the engine"):
+            self._api = docker.APIClient(
+                base_url=host, version="auto", timeout=int(timeout_s), max_pool_size=connections
+            )
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._api.close()
+
+    def versions(self) -> dict[str, str]:
+        """Return the engine's and its components' versions, also as proof that it answers."""
+        with self._named("ask the engine's version"):
+            answer: dict[str, Any] = self._api.version()
+        parts = {part["Name"]: part["Version"] for part in answer.get("Components", [])}
+        return {"Engine": answer.get("Version", ""), **parts}
+
+    def image_id(self, image: str) -> str:
+        """Return the id (`sha256:…`) of a local image."""
+        with self._named(f"find image {image}"):
+            answer: dict[str, Any] = self._api.inspect_image(image)  # type: ignore[no-untyped-call]
+        return str(answer["Id"])
+
+    def create(self, options: Mapping[str, Any], host: Mapping[str, Any]) -> str:
+        """Make a container and return its id; `run_under_way` when one of that name exists."""
+        with self._named("create the container"):
+            answer = self._api.create_container(**options, host_config=self._api.create_host_config(**host))
+        return str(answer["Id"])
+
+    def start(self, container: str) -> None:
+        """Start a created container."""
+        with self._named("start the container"):
+            self._api.start(container)
+
+    def put(self, container: str, archive: bytes) -> None:
+        """Unpack a tar into the workspace of a running container."""
+        with self._named("copy files in"):
+            self._api.put_archive(container, WORKSPACE, archive)
+
+    def prepare_program(self, container: str, argv: Sequence[str], *, with_stdin: bool) -> str:
+        """Make the program known to the engine and return its exec id; it does not run yet."""
+        with self._named("prepare the program"):
+            answer = self._api.exec_create(
+                container, [*BY_SHELL, *argv], stdin=with_stdin, user=PROGRAM_USER, workdir=WORKSPACE
+            )
+        return str(answer["Id"])
+
+    def start_program(self, exec_id: str) -> Attached:
+        """Start a prepared program and return the connection to it."""
+        with self._named("start the program"):
+            return Attached(self._api.exec_start(exec_id, socket=True))
+
+    def program_state(self, exec_id: str) -> tuple[bool, int | None]:
+        """Return whether the program runs and, if not, its exit code."""
+        with self._named("ask for the program's state"):
+            answer: dict[str, Any] = self._api.exec_inspect(exec_id)
+        return bool(answer["Running"]), answer["ExitCode"]
+
+    def kill(self, container: str) -> None:
+        """Kill everything in a container; one that is gone already is fine."""
+        with self._named("kill the container", gone_is_fine=True):
+            self._api.kill(container)
+
+    def pause(self, container: str) -> None:
+        """Freeze a container, so that nothing changes under a copy."""
+        with self._named("pause the container"):
+            self._api.pause(container)
+
+    @contextlib.contextmanager
+    def workspace_archive(self, container: str) -> Iterator[Iterator[bytes]]:
+        """Stream the workspace of a paused container as a tar."""
+        with self._named("copy files out"):
+            chunks, _ = self._api.get_archive(container, WORKSPACE, chunk_size=_ARCHIVE_CHUNK_BYTES)
+            with contextlib.closing(chunks):
+                yield chunks
+
+    def ran_out_of_memory(self, container: str, since_s: float) -> bool:
+        """Tell whether the kernel killed anything in a container for its memory.
+
+        From the engine's events: `State.OOMKilled` stays false while the container runs.
+        """
+        with self._named("ask for memory events"):
+            # The SDK's type knows whole seconds only, the engine fractions.
+            span: dict[str, Any] = {"since": f"{since_s:.6f}", "until": f"{time.time():.6f}"}
+            events: Any = self._api.events(**span, filters={"container": container, "event": "oom"})
+            with contextlib.closing(events):
+                return any(True for _ in events)
+
+    def remove(self, container: str) -> None:
+        """Remove a container and its volume, running, paused or gone already."""
+        with self._named("remove the container", gone_is_fine=True):
+            self._api.remove_container(container, force=True, v=True)
+
+    def runs(self) -> list[ListedRun]:
+        """Return every container this package made, whoever owns it."""
+        with self._named("list containers"):
+            found: list[dict[str, Any]] = self._api.containers(all=True, filters={"label": f"{LABEL}=run"})
+        return [ListedRun(one["Id"], one.get("Labels") or {}) for one in found]
+
+    def labels(self, container: str) -> Mapping[str, str] | None:
+        """Return a container's labels, None when there is none of that name."""
+        with self._named("inspect the container", gone_is_fine=True):
+            answer: dict[str, Any] = self._api.inspect_container(container)
+            return answer["Config"]["Labels"] or {}
+        return None
+
+    def pull(self, image: str) -> str:
+        """Fetch an image from its registry and return its id."""
+        with self._named(f"pull {image}"):
+            self._api.pull(image)
+        return self.image_id(image)
+
+    def import_base(self, archive: Path, repository: str, tag: str) -> str:
+        """Make an image of a root file system in a tar file and return its name."""
+        with self._named("import the base image"):
+            self._api.import_image(str(archive), repository=repository, tag=tag)
+        return f"{repository}:{tag}"
+
+    def build(
+        self, context: Path, tag: str, arguments: Mapping[str, str], *, network: bool
+    ) -> Iterator[dict[str, Any]]:
+        """Build an image, yielding the engine's progress; the caller looks for an `error` in it."""
+        with self._named("build the image"):
+            yield from self._api.build(
+                path=str(context),
+                tag=tag,
+                buildargs=dict(arguments),
+                network_mode="host" if network else "none",
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+
+    @contextlib.contextmanager
+    def _named(self, doing: str, *, gone_is_fine: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except docker.errors.ImageNotFound as error:
+            raise EngineError("image_missing", f"{doing}: there is no such image", _IMAGE_FIX) from error
+        except docker.errors.APIError as error:
+            if gone_is_fine and _is_gone(error):
+                return
+            kind = _api_trouble(error)
+            fix = _IMAGE_FIX if kind == "image_missing" else "see the engine's log"
+            raise EngineError(kind, f"{doing}: {error.explanation or error}", fix) from error
+        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+            raise EngineError("docker_api_error", f"{doing}: {error}", _START_FIX) from error
+
+
+def _is_gone(error: docker.errors.APIError) -> bool:
+    text = str(error.explanation).lower()
+    return error.status_code == 404 or (
+        error.status_code == 409 and ("is not running" in text or "already in progress" in text)
+    )
+
+
+def _api_trouble(error: docker.errors.APIError) -> Any:
+    text = str(error.explanation).lower()
+    if error.status_code == 409 and "already in use" in text:
+        return "run_under_way"
+    if error.status_code == 404 and "no such image" in text:
+        return "image_missing"
+    return "docker_api_error"
+
+
+def _knock(host: str) -> None:
+    """Find out what is wrong before the SDK does: it hides the cause, and leaks the socket.
+
+    Raises:
+        EngineError: nothing listens there, or this user may not use it.
+    """
+    if not host.startswith("unix://"):
+        return
+    with socket.socket(socket.AF_UNIX) as door:
+        door.settimeout(_KNOCK_TIMEOUT_S)
+        try:
+            door.connect(host.removeprefix("unix://"))
+        except FileNotFoundError as error:
+            raise EngineError("docker_not_installed", f"nothing is at {host}", _INSTALL_FIX) from error
+        except PermissionError as error:
+            raise EngineError(
+                "docker_permission_error", f"no permission to use {host}", _PERMISSION_FIX
+            ) from error
+        except OSError as error:
+            raise EngineError(
+                "docker_api_error", f"no engine answers at {host}: {error}", _START_FIX
+            ) from error
