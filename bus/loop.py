@@ -216,7 +216,7 @@ class RoleLoop:
                 raise NewerVersion(f"{key.name} was decided by version {checkpoint.version} of {name}")
             if checkpoint.version == self.role.version:
                 blob = checkpoint.blob
-                content = await blobs.get(self.carrier, blob) if blob else checkpoint.fold.encode()
+                content = await blobs.get(self.carrier, blob) if blob else bytes(checkpoint.fold)
                 fold.restore(checkpoint, content)
         key.fold = fold
         key.complete_to = fold.position
@@ -330,7 +330,7 @@ class RoleLoop:
 
     async def _save(self, key: Key, position: int, fold: bytes) -> None:
         name, version = self.role.name, self.role.version
-        checkpoint = Checkpoint(version=version, position=position, fold=fold.decode())
+        checkpoint = Checkpoint(version=version, position=position, fold=msgspec.Raw(fold))
         if len(fold) > MAX_BODY_BYTES // 2:
             ref = await blobs.put(self.carrier, name, fold)
             checkpoint = Checkpoint(version=version, position=position, blob=ref)

@@ -40,12 +40,12 @@ class Error(msgspec.Struct, frozen=True, kw_only=True):
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """The fold of a mailbox up to `position`, which is the sequence of the last mail in it.
 
-    `fold` is the JSON of the fold; above the size limit of a body it is in `blob` instead.
+    `fold` is the state as it is; when that is too big for a body it is null, and the state is in `blob`.
     """
 
     version: int
     position: int
-    fold: str = ""
+    fold: msgspec.Raw = msgspec.Raw(b"null")
     blob: Ref | None = None
 
 

@@ -174,7 +174,7 @@ class Clock:
     async def _checkpoint(self) -> None:
         position = min(self._position, self._ticks_read_to or self._position)
         fold = msgspec.json.encode(self._wakes)
-        checkpoint = Checkpoint(version=VERSION, position=position, fold=fold.decode())
+        checkpoint = Checkpoint(version=VERSION, position=position, fold=msgspec.Raw(fold))
         headers = base_headers(
             digest("checkpoint", NAME, VERSION, position, fold.hex()),
             NAME,

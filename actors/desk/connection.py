@@ -1,0 +1,75 @@
+"""Where the company is, and who asks: the server's address and a principal's credentials."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.datadir import DataDir, DataDirError
+from actors.desk.errors import DeskError, Exit
+from bus.authority import variable
+from bus.errors import NotPermitted, Unreachable, WrongCredentials
+
+if TYPE_CHECKING:
+    from bus.jetstream import JetStreamCarrier
+
+
+def server_url(data_dir: DataDir, option: str | None) -> str:
+    """Find the server: the option, NATS_URL, or the company that runs on this data directory.
+
+    Raises:
+        DeskError: none of them says where it is.
+    """
+    if url := option or os.environ.get("NATS_URL"):
+        return url
+    run = data_dir.read_run()
+    if run is None:
+        raise DeskError(
+            Exit.UNREACHABLE,
+            f"No company is running on {data_dir.path}.",
+            "Start it: coo up. Or point to one: --server URL, NATS_URL, --data-dir PATH.",
+        )
+    return run.url
+
+
+def password(data_dir: DataDir, principal: str) -> str:
+    """Return a principal's password: from its variable, else from the data directory, else none."""
+    if given := os.environ.get(variable(principal)):
+        return given
+    return data_dir.stored_credentials().get(principal, "")
+
+
+@asynccontextmanager
+async def connected(path: Path | None, server: str | None, principal: str) -> AsyncIterator[JetStreamCarrier]:
+    """Connect as a principal for the length of a command, and say plainly why that failed.
+
+    Raises:
+        DeskError: no server, wrong credentials, or a subject that the principal may not use.
+    """
+    from bus.jetstream import connect
+
+    try:
+        data_dir = DataDir(path)
+        url = server_url(data_dir, server)
+        secret = password(data_dir, principal)
+        carrier = await connect(
+            url, user=principal if secret else "", password=secret, name=f"coo-{principal}"
+        )
+    except DataDirError as error:
+        raise DeskError(Exit.USAGE, str(error)) from error
+    except Unreachable as error:
+        fix = "Start everything locally: coo up. Or point elsewhere: --server URL, NATS_URL."
+        raise DeskError(Exit.UNREACHABLE, f"Cannot reach NATS: {error}.", fix) from error
+    except WrongCredentials as error:
+        fix = f"Use the data directory of that server (--data-dir), or set {variable(principal)}."
+        raise DeskError(Exit.UNREACHABLE, f"{error}.", fix) from error
+    try:
+        yield carrier
+    except NotPermitted as error:
+        fix = f"Use credentials that may do this: set {variable(principal)} or --data-dir."
+        raise DeskError(Exit.UNREACHABLE, f"{error}.", fix) from error
+    finally:
+        await carrier.close()

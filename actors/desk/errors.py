@@ -1,0 +1,31 @@
+"""What can go wrong at the CEO's desk: one line of what, one of what to do next, one exit code."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of every command. 3, 4, 5 and 9 only of commands that wait for a mission."""
+
+    DONE = 0
+    BUG = 1
+    USAGE = 2
+    FAILED = 3
+    WAITING = 4
+    NO_MONEY = 5
+    UNREACHABLE = 6
+    NOT_FOUND = 7
+    CONFLICT = 8
+    TIMEOUT = 9
+    DETACHED = 130
+
+
+class DeskError(Exception):
+    """A command cannot do what it was asked. `what` says it, `fix` what to do next."""
+
+    def __init__(self, code: Exit, what: str, fix: str = "") -> None:
+        self.code = code
+        self.what = what
+        self.fix = fix
+        super().__init__(what)

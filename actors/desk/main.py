@@ -1,0 +1,70 @@
+"""`coo`: the CEO's desk. Commands live in modules of their own and import what they need when they run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Optional, TypeVar
+
+import typer
+
+from actors.desk.errors import DeskError, Exit
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="coo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Give a mission and a budget to a company of agents, and see what becomes of both.",
+)
+
+DataDirOption = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads annotations at run time
+    typer.Option("--data-dir", help="The company's data directory (COO_DATA_DIR).", envvar="COO_DATA_DIR"),
+]
+ServerOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--server", help="A NATS server to use (NATS_URL)."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work; Ctrl-C becomes exit code 130."""
+    return asyncio.run(work)
+
+
+def main() -> None:
+    """Run the command line; every error is one line on stderr with the next step, and an exit code."""
+    from actors.desk import commands
+
+    commands.register(app)
+    try:
+        app(standalone_mode=True)
+    except DeskError as error:
+        _tell(error)
+        sys.exit(int(error.code))
+    except KeyboardInterrupt:
+        sys.exit(int(Exit.DETACHED))
+    except Exception as error:
+        if os.environ.get("COO_DEBUG"):
+            raise
+        what = f"This is a bug in coo: {type(error).__name__}: {error}"
+        _tell(DeskError(Exit.BUG, what, "COO_DEBUG=1 shows where."))
+        sys.exit(int(Exit.BUG))
+
+
+def _tell(error: DeskError) -> None:
+    if "--json" in sys.argv:
+        told = {"error": {"exit": int(error.code), "message": error.what, "fix": error.fix}}
+        print(json.dumps(told), file=sys.stderr)
+        return
+    print(f"coo: {error.what}", file=sys.stderr)
+    if error.fix:
+        print(f"     {error.fix}", file=sys.stderr)

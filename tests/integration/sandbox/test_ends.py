@@ -1,0 +1,174 @@
+"""Cancellation, death of the owner, and what is left afterwards."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from sandbox import Backend, Order, Policy, Unavailable, choose_backend
+from sandbox.docker import Engine
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+HostPids = Callable[[str], list[int]]
+
+ROOT = Path(__file__).parents[3]
+
+OWNER = """
+import asyncio, sys
+from sandbox import Order, Policy, choose_backend
+async def main():
+    backend = await choose_backend(sys.argv[1], Policy())
+    await backend.run(Order(id=sys.argv[2], argv=("sleep", sys.argv[3])))
+asyncio.run(main())
+"""
+
+
+def start_owner(backend: str, order: str, seconds: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", OWNER, backend, order, seconds],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+async def cancel(task: asyncio.Task[object]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_cancelling_a_running_order_leaves_nothing(
+    backend: Backend, until: Until, host_pids: HostPids
+) -> None:
+    task = asyncio.create_task(backend.run(Order(id="test-cancel", argv=("sleep", "4712.25"))))
+    await until(lambda: len(host_pids("4712.25")) > 0)
+    await cancel(task)
+    assert host_pids("4712.25") == []
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.03, 0.08, 0.15, 0.25, 0.35])
+async def test_cancelling_at_any_moment_leaves_nothing(
+    backend: Backend, host_pids: HostPids, delay_s: float
+) -> None:
+    task = asyncio.create_task(backend.run(Order(id="test-cancel", argv=("sleep", "4713.25"))))
+    await asyncio.sleep(delay_s)
+    await cancel(task)
+    assert host_pids("4713.25") == []
+    assert (await backend.run(Order(id="test-cancel", argv=("true",)))).status == "ok"
+
+
+@pytest.mark.docker
+async def test_a_sweep_removes_the_dead_owners_run_and_no_other(
+    docker_backend: Backend, engine: Engine, until: Until, host_pids: HostPids
+) -> None:
+    owner = start_owner("docker", "test-orphan", "4714.25")
+    mine = asyncio.create_task(docker_backend.run(Order(id="test-mine", argv=("sleep", "4715.25"))))
+    await until(lambda: host_pids("4715.25") and len(host_pids("4714.25")) > 1)
+    owner.kill()
+    owner.wait()
+    assert await docker_backend.sweep(older_than_s=3600) == ()
+    assert len(await docker_backend.sweep()) == 1
+    assert [run.labels["coo.sandbox.order"] for run in engine.runs()] == ["test-mine"]
+    assert await docker_backend.sweep() == ()
+    await cancel(mine)
+
+
+@pytest.mark.docker
+async def test_a_sweep_removes_a_frozen_run_too(
+    docker_backend: Backend, engine: Engine, until: Until, host_pids: HostPids
+) -> None:
+    owner = start_owner("docker", "test-frozen", "4716.25")
+    await until(lambda: len(host_pids("4716.25")) > 1)
+    engine.pause("coo-run-test-frozen")
+    owner.kill()
+    owner.wait()
+    assert len(await docker_backend.sweep()) == 1
+
+
+@pytest.mark.docker
+async def test_a_dead_owners_order_can_be_run_again_at_once(
+    docker_backend: Backend, until: Until, host_pids: HostPids
+) -> None:
+    owner = start_owner("docker", "test-again", "4717.25")
+    await until(lambda: len(host_pids("4717.25")) > 1)
+    owner.kill()
+    owner.wait()
+    assert (await docker_backend.run(Order(id="test-again", argv=("true",)))).status == "ok"
+
+
+@pytest.mark.docker
+async def test_a_container_ended_from_outside_is_killed(
+    docker_backend: Backend, engine: Engine, until: Until, host_pids: HostPids
+) -> None:
+    task = asyncio.create_task(docker_backend.run(Order(id="test-outside", argv=("sleep", "4718.25"))))
+    await until(lambda: host_pids("4718.25"))
+    engine.kill("coo-run-test-outside")
+    assert (await task).status == "killed"
+
+
+@pytest.mark.docker
+async def test_a_child_out_of_memory_is_told_though_the_program_ended_well(docker_backend: Backend) -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'x = bytearray(10**9)']); print('fine')"
+    outcome = await docker_backend.run(Order(id="test-child", argv=("python", "-c", code)))
+    assert (outcome.status, outcome.stdout.head, outcome.limits_hit) == ("ok", "fine\n", ("memory_bytes",))
+
+
+@pytest.mark.docker
+async def test_a_missing_image_names_the_fix(engine: Engine) -> None:
+    with pytest.raises(Unavailable) as missing:
+        await choose_backend("docker", Policy(image="coo-sandbox:no-such-tag"))
+    assert missing.value.fix == "run `coo sandbox build`"
+
+
+async def test_a_missing_engine_names_the_fix() -> None:
+    with pytest.raises(Unavailable) as missing:
+        await choose_backend("docker", Policy(docker_host="unix:///no/such.sock"))
+    assert missing.value.fix.startswith("install Docker")
+
+
+async def test_without_an_engine_auto_is_bubblewrap(bubblewrap_backend: Backend) -> None:
+    chosen = await choose_backend("auto", Policy(docker_host="unix:///no/such.sock"))
+    assert chosen.name == "bubblewrap"
+    await chosen.close()
+
+
+async def test_with_nothing_that_isolates_nothing_is_chosen() -> None:
+    with pytest.raises(Unavailable, match=r"Docker: .*; bubblewrap: "):
+        await choose_backend("auto", Policy(docker_host="unix:///no/such.sock", runtime_dir="/proc/nowhere"))
+
+
+async def test_a_bubblewrap_run_dies_with_its_owner(
+    bubblewrap_backend: Backend, until: Until, host_pids: HostPids
+) -> None:
+    owner = start_owner("bubblewrap", "test-orphan", "4719.25")
+    await until(lambda: len(host_pids("4719.25")) > 1)
+    owner.kill()
+    owner.wait()
+    await until(lambda: not host_pids("4719.25"))
+    assert (await bubblewrap_backend.run(Order(id="test-orphan", argv=("true",)))).status == "ok"
+
+
+async def test_root_never_runs_bubblewrap_as_root(
+    bubblewrap_backend: Backend, until: Until, host_pids: HostPids
+) -> None:
+    task = asyncio.create_task(bubblewrap_backend.run(Order(id="test-uid", argv=("sleep", "4720.25"))))
+    await until(lambda: len(host_pids("4720.25")) > 0)
+    owners = {os.stat(f"/proc/{pid}").st_uid for pid in host_pids("bwrap\0--unshare-all")}
+    assert owners
+    assert 0 not in owners
+    await cancel(task)
+
+
+async def test_a_killed_bubblewrap_is_killed_not_failed(
+    bubblewrap_backend: Backend, until: Until, host_pids: HostPids
+) -> None:
+    task = asyncio.create_task(bubblewrap_backend.run(Order(id="test-outside", argv=("sleep", "4721.25"))))
+    await until(lambda: host_pids("4721.25"))
+    for pid in host_pids("bwrap\0--unshare-all"):
+        os.kill(pid, signal.SIGKILL)
+    assert (await task).status == "killed"
