@@ -22,7 +22,6 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.js.errors import APIError, NoStreamResponseError
 
 from bus.envelope import Outgoing, Stored
 from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown, Unreachable, WrongCredentials
@@ -90,7 +89,8 @@ class JetStreamCarrier:
         self._pulls: list[_Pull] = []
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._reads: dict[str, _Read] = {}
-        self._read_ids = itertools.count()
+        self._acks: dict[str, asyncio.Future[Msg]] = {}
+        self._tokens = itertools.count()
 
     async def open(self, url: str, name: str, credentials: dict[str, Any]) -> None:
         await self.nc.connect(
@@ -107,9 +107,8 @@ class JetStreamCarrier:
             reconnected_cb=self._on_reconnect,
             **credentials,
         )
-        self._js = self.nc.jetstream(publish_async_max_pending=8192)
         self._inbox = self.nc.new_inbox()
-        await self.nc.subscribe(f"{self._inbox}.*", cb=self._on_read, pending_msgs_limit=-1)
+        await self.nc.subscribe(f"{self._inbox}.*", cb=self._on_answer, pending_msgs_limit=-1)
 
     # -- what the connection says -------------------------------------------------------------------
 
@@ -143,23 +142,22 @@ class JetStreamCarrier:
     async def publish(self, message: Outgoing) -> PubAck:
         if self._failed.done():
             raise self._failed.result()
+        token = f"p{next(self._tokens)}"
+        answer = self._acks[token] = asyncio.get_running_loop().create_future()
+        headers = dict(message.headers)
         try:
-            future = await self._js.publish_async(
-                message.subject, message.body, headers=dict(message.headers), wait_stall=_ANSWER_S
-            )
-            ack = await self._or_failure(future)
-        except NoStreamResponseError as error:
-            await asyncio.sleep(0.05)  # a violation's text may still be on its way
-            if self._failed.done():
-                raise self._failed.result() from error
-            raise Unknown(f"no stream answers for {message.subject}") from error
-        except APIError as error:
-            if error.err_code == _OCCUPIED:
-                raise Occupied(message.subject) from error
-            raise Unknown(f"{message.subject}: {error.description}") from error
+            await self.nc.publish(message.subject, message.body, f"{self._inbox}.{token}", headers)
+            msg = await self._or_failure(answer)
         except (TimeoutError, nats.errors.Error) as error:
             raise Unknown(f"{message.subject}: {error or 'no answer'}") from error
-        return PubAck(ack.seq, bool(ack.duplicate))
+        finally:
+            del self._acks[token]
+        if (msg.headers or {}).get("Status") == "503":
+            await asyncio.sleep(0.05)  # the text of a violation may still be on its way
+            if self._failed.done():
+                raise self._failed.result()
+            raise Unknown(f"no stream answers for {message.subject}")
+        return _pub_ack(message, msg.data)
 
     async def _or_failure(self, future: Awaitable[T]) -> T:
         """Wait for an answer, or for the error that explains why there will be none."""
@@ -191,10 +189,10 @@ class JetStreamCarrier:
         body = json.dumps(request).encode()
         pause = 0.05
         while True:
-            read_id = str(next(self._read_ids))
-            read = self._reads[read_id] = _Read("batch" not in request)
+            token = f"r{next(self._tokens)}"
+            read = self._reads[token] = _Read("batch" not in request)
             try:
-                await self.nc.publish(f"$JS.API.DIRECT.GET.{stream}", body, f"{self._inbox}.{read_id}")
+                await self.nc.publish(f"$JS.API.DIRECT.GET.{stream}", body, f"{self._inbox}.{token}")
                 return await self._or_failure(read.done)
             except (TimeoutError, nats.errors.Error) as error:
                 log.debug("read.repeated", stream=stream, error=str(error))
@@ -202,13 +200,15 @@ class JetStreamCarrier:
                 if pause > 1.0:
                     raise
             finally:
-                del self._reads[read_id]
+                del self._reads[token]
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, 2.0)
 
-    async def _on_read(self, msg: Msg) -> None:
-        read = self._reads.get(msg.subject.rsplit(".", 1)[1])
-        if read is not None and not read.done.done():
+    async def _on_answer(self, msg: Msg) -> None:
+        token = msg.subject.rsplit(".", 1)[1]
+        if (ack := self._acks.get(token)) is not None and not ack.done():
+            ack.set_result(msg)
+        elif (read := self._reads.get(token)) is not None and not read.done.done():
             read.take(msg)
 
     # -- consuming ----------------------------------------------------------------------------------
@@ -241,6 +241,16 @@ class JetStreamCarrier:
             async with asyncio.timeout(2):
                 await self.nc.flush(timeout=2)
         await self.nc.close()
+
+
+def _pub_ack(message: Outgoing, data: bytes) -> PubAck:
+    """Read a PubAck. nats-py's own asynchronous publish never resolves one that carries an error."""
+    answer = json.loads(data)
+    if (error := answer.get("error")) is None:
+        return PubAck(answer["seq"], answer.get("duplicate", False))
+    if error.get("err_code") == _OCCUPIED:
+        raise Occupied(message.subject)
+    raise Unknown(f"{message.subject}: {error.get('description')}")
 
 
 class _Read:

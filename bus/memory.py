@@ -39,6 +39,12 @@ class MemoryServer:
             raise NotSetUp(f"there is no consumer {name}")
         return self._consumers[name]
 
+    def close(self) -> None:
+        """End the leases that are still running."""
+        for consumer in self._consumers.values():
+            for lease in consumer.leases.values():
+                lease.cancel()
+
     def store(self, message: Outgoing) -> PubAck:
         spec = self._topology.stream_of(message.subject)
         if spec is None:

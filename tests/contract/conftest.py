@@ -1,0 +1,79 @@
+"""One suite, two carriers: whatever is promised here holds in memory and on a real nats-server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contract_world import TOY
+
+from actors.server import NatsServer, find
+from bus import setup
+from bus.jetstream import connect
+from bus.memory import MemoryServer
+from bus.topology import Topology, topology
+
+ACK_WAIT_S = 1.0
+
+
+@dataclass
+class World:
+    """A log that carriers can be connected to, and killed."""
+
+    connect: Callable[[], Awaitable[Any]]
+    kill: Callable[[Any], Awaitable[None]]
+    carriers: list[Any] = field(default_factory=list)
+
+    async def carrier(self) -> Any:
+        carrier = await self.connect()
+        self.carriers.append(carrier)
+        return carrier
+
+
+def toy_topology(**settings: Any) -> Topology:
+    return topology(TOY, **{"ack_wait_s": ACK_WAIT_S, **settings})
+
+
+@pytest.fixture
+def duplicate_window_s() -> float:
+    return 600.0
+
+
+@pytest.fixture(params=["memory", "jetstream"])
+async def world(
+    request: pytest.FixtureRequest, tmp_path: Path, duplicate_window_s: float
+) -> AsyncIterator[World]:
+    shape = toy_topology(duplicate_window_s=duplicate_window_s)
+    if request.param == "memory":
+        server = MemoryServer(shape)
+
+        async def attach() -> Any:
+            return server.connect()
+
+        async def kill(carrier: Any) -> None:
+            carrier.kill()
+
+        world = World(attach, kill)
+        yield world
+        for carrier in world.carriers:
+            await carrier.close()
+        server.close()
+        return
+    conf = tmp_path / "toy.conf"
+    conf.write_text("jetstream { store_dir: $COO_NATS_STORE }")
+    async with NatsServer(find(None), conf, tmp_path / "store", tmp_path, "auto", {}) as nats:
+
+        async def attach() -> Any:
+            return await connect(nats.url)
+
+        async def kill(carrier: Any) -> None:
+            await carrier.nc.close()
+
+        world = World(attach, kill)
+        await setup.apply(await world.carrier(), shape)
+        yield world
+        for carrier in world.carriers:
+            await carrier.close()
