@@ -16,7 +16,6 @@ import time
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-import nats
 import nats.errors
 import structlog
 from nats.aio.client import Client
@@ -73,8 +72,13 @@ async def _probe(url: str, credentials: dict[str, Any]) -> None:
 
     async def quiet(error: Exception) -> None: ...
 
-    probe = await nats.connect(url, allow_reconnect=False, error_cb=quiet, connect_timeout=2, **credentials)
-    await probe.close()
+    probe = Client()
+    try:
+        await probe.connect(url, allow_reconnect=False, error_cb=quiet, connect_timeout=2, **credentials)
+    finally:
+        await probe.close()
+        if probe._transport is not None:  # nats-py leaves it open when the server refused the login
+            probe._transport.close()  # type: ignore[no-untyped-call]
 
 
 class JetStreamCarrier:

@@ -17,7 +17,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from nats.aio.client import Client
 
-from actors.server import NatsServer, PortTaken, StartFailed, StillRunning, StoreElsewhere, find, version
+from actors.server import NatsServer, PortTaken, StartFailed, StillRunning, StoreElsewhere
+from actors.serverbinary import find, version
 
 Servers = Callable[..., NatsServer]
 Program = Callable[..., Popen[str]]
@@ -144,7 +145,7 @@ async def test_the_store_is_the_given_one(home: Path, server: Servers, setting: 
 
 async def test_a_store_of_the_configurations_own_is_refused_with_the_fix(home: Path, server: Servers) -> None:
     (home / "nats.conf").write_text(CONF % 'store_dir: "./data",')
-    with pytest.raises(StoreElsewhere, match=r"\./data.*write `store_dir: \$COO_NATS_STORE`"):
+    with pytest.raises(StoreElsewhere, match=r"\./data.*Write `store_dir: \$COO_NATS_STORE`"):
         await server().restart()
 
 

@@ -113,7 +113,7 @@ async def test_a_container_ended_from_outside_is_killed(
 
 @pytest.mark.docker
 async def test_a_child_out_of_memory_is_told_though_the_program_ended_well(docker_backend: Backend) -> None:
-    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'x = bytearray(10**9)']); print('fine')"
+    code = "import subprocess as s; s.run(['python', '-c', 'x = bytearray(10**9)']); print('fine')"
     outcome = await docker_backend.run(Order(id="test-child", argv=("python", "-c", code)))
     assert (outcome.status, outcome.stdout.head, outcome.limits_hit) == ("ok", "fine\n", ("memory_bytes",))
 

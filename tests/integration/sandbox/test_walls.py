@@ -51,7 +51,9 @@ async def test_it_is_refused(backend: Backend, code: str, error: str) -> None:
     ],
 )
 async def test_the_system_call_is_refused(backend: Backend, call: str, arguments: str) -> None:
-    code = f"import ctypes; c = ctypes.CDLL(None, use_errno=True); print(c.syscall({arguments}), ctypes.get_errno())"
+    code = (
+        f"import ctypes as c; k = c.CDLL(None, use_errno=True); print(k.syscall({arguments}), c.get_errno())"
+    )
     outcome = await run(backend, code)
     assert outcome.stdout.head == "-1 1\n"
 

@@ -1,0 +1,374 @@
+"""What the role loop promises on either carrier: each letter once, whatever happens to processes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from contract_world import TOY, Add, Sum, add, eventually
+
+from bus import deadletters
+from bus.envelope import Letter, Mail, Outgoing, digest
+from bus.errors import NewerVersion
+from bus.fold import Role, Step
+from bus.loop import LoopSettings, RoleLoop
+from bus.subjects import DLQ_STREAM, MAIL_STREAM
+
+
+class Total(msgspec.Struct, frozen=True, kw_only=True):
+    total: int = 0
+
+
+def handle(state: Total, mail: Mail) -> Step:
+    assert isinstance(mail.message, Add)
+    if mail.message.number == UNLUCKY:
+        raise ValueError(f"{mail.message.number} is unlucky")
+    total = Total(total=state.total + mail.message.number)
+    return Step(total, [Letter(to="ceo", message=Sum(total=total.total))])
+
+
+def dishonest(state: Total, mail: Mail) -> Step:
+    return Step(state, [Letter(to="ceo", message=Sum(total=-1))])
+
+
+UNLUCKY = 1300
+
+ADDER: Role[Total] = Role(name="adder", version=1, state=Total, handle=handle)
+SETTINGS = LoopSettings(ack_wait_s=1.0, drain_s=3.0)
+
+
+@asynccontextmanager
+async def serving(
+    carrier: Any, role: Role[Any] = ADDER, settings: LoopSettings = SETTINGS
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a role loop; drained at the end."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(RoleLoop(role, TOY, carrier, settings).run(stop))
+    try:
+        yield task
+    finally:
+        stop.set()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def doomed(
+    world: Any, role: Role[Any] = ADDER, settings: LoopSettings = SETTINGS
+) -> AsyncIterator[RoleLoop]:
+    """Run a role loop that ends as a killed process does: nothing flushed, saved or given back."""
+    carrier = await world.carrier()
+    loop = RoleLoop(role, TOY, carrier, settings)
+    await loop.start()
+    try:
+        yield loop
+    finally:
+        await world.kill(carrier)
+        loop._lease.cancel()
+        await loop._publisher.stop()
+
+
+async def sums(carrier: Any, mission: str = "m-1") -> list[int]:
+    """Return the totals that the adder sent, in the order of the log."""
+    stored = await carrier.read(MAIL_STREAM, f"coo.m.{mission}.ceo.sum.adder", 1)
+    return [msgspec.json.decode(one.body, type=Sum).total for one in stored]
+
+
+async def wait_for(look: Callable[[], Any], wanted: object, timeout_s: float = 6.0) -> None:
+    async with asyncio.timeout(timeout_s):
+        while await look() != wanted:
+            await asyncio.sleep(0.02)
+
+
+async def test_every_mail_is_decided_once_and_in_order(world: Any) -> None:
+    carrier = await world.carrier()
+    async with serving(await world.carrier()):
+        for number in range(1, 6):
+            await carrier.publish(add(number))
+        await wait_for(lambda: sums(carrier), [1, 3, 6, 10, 15])
+
+
+async def test_two_processes_of_one_role_write_each_letter_once(world: Any) -> None:
+    carrier = await world.carrier()
+    async with serving(await world.carrier()), serving(await world.carrier()):
+        for number in range(1, 12):
+            for mission in ("m-1", "m-2", "m-3"):
+                await carrier.publish(add(number + 100, mission=mission))
+        wanted = [sum(range(101, 101 + n)) for n in range(1, 12)]
+        for mission in ("m-1", "m-2", "m-3"):
+            await wait_for(lambda mission=mission: sums(carrier, mission), wanted)
+
+
+async def test_mail_with_an_id_that_was_seen_changes_nothing(world: Any) -> None:
+    carrier = await world.carrier()
+    async with serving(await world.carrier()):
+        await carrier.publish(add(1, id="same"))
+        await carrier.publish(add(1, id="same").under_id("past the duplicate window"))
+        await carrier.publish(add(2))
+        await wait_for(lambda: sums(carrier), [1, 3])
+
+
+async def test_a_raise_is_an_outcome_and_later_mail_does_not_wait(world: Any) -> None:
+    carrier = await world.carrier()
+    async with serving(await world.carrier()):
+        for number in (1, UNLUCKY, 2):
+            await carrier.publish(add(number))
+        await wait_for(lambda: sums(carrier), [1, 3])
+
+    (dead,) = await carrier.read(DLQ_STREAM, "coo.dlq.adder.m-1", 1)
+    entry = deadletters.entry_of(dead)
+    assert (entry.original_seq, entry.reason, entry.error) == (2, "raised", "ValueError: 1300 is unlucky")
+    assert entry.body == add(UNLUCKY).body
+    assert "is unlucky" in entry.traceback
+    assert len(dead.headers) <= 12
+    (error,) = await carrier.read(MAIL_STREAM, "coo.m.m-1.desk.error.adder", 1)
+    assert msgspec.json.decode(error.body) == {
+        "mailbox": "adder",
+        "seq": 2,
+        "reason": "raised",
+        "detail": "ValueError: 1300 is unlucky",
+    }
+
+
+BAD_MAIL = {
+    "undecodable": Outgoing("coo.m.m-1.adder.add.ceo", {"ce-id": "x"}, b"\xff\xfe not json"),
+    "too_deep": Outgoing("coo.m.m-1.adder.add.ceo", {"ce-id": "x"}, b"[" * 5000),
+    "too_big": Outgoing("coo.m.m-1.adder.add.ceo", {"ce-id": "x"}, b'{"number":1}' + b" " * 70_000),
+    "not_in_table": Outgoing("coo.m.m-1.adder.sum.ceo", {"ce-id": "x"}, b"{}"),
+    "bad_subject": Outgoing("coo.m.m-1.adder.add.ceo.more", {"ce-id": "x"}, b"{}"),
+    "bad_headers": Outgoing("coo.m.m-1.adder.add.ceo", {}, b'{"number":1}'),
+    "copied_message": Outgoing(
+        "coo.m.m-1.adder.add.ceo", {"ce-id": "x", "Nats-Sequence": "7"}, b'{"number":1}'
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", BAD_MAIL)
+async def test_bad_mail_ends_in_the_dead_letters_with_its_reason(world: Any, reason: str) -> None:
+    carrier = await world.carrier()
+    async with serving(await world.carrier()):
+        await carrier.publish(BAD_MAIL[reason])
+        await carrier.publish(add(2))
+        await wait_for(lambda: sums(carrier), [2])
+
+    (dead,) = await carrier.read(DLQ_STREAM, "coo.dlq.adder.m-1", 1)
+    entry = deadletters.entry_of(dead)
+    assert (entry.reason, entry.original_seq, entry.body) == (reason, 1, BAD_MAIL[reason].body)
+    assert entry.original_subject == BAD_MAIL[reason].subject
+
+
+async def test_headers_that_contradict_the_subject_are_bad_mail(world: Any) -> None:
+    carrier = await world.carrier()
+    forged = add(5)
+    headers = {**forged.headers, "ce-source": "/coo/adder"}
+    async with serving(await world.carrier()):
+        await carrier.publish(Outgoing(forged.subject, headers, forged.body))
+        await carrier.publish(add(2))
+        await wait_for(lambda: sums(carrier), [2])
+
+
+async def test_a_killed_process_loses_and_doubles_nothing(world: Any) -> None:
+    carrier = await world.carrier()
+    async with doomed(world):
+        for number in range(1, 31):
+            await carrier.publish(add(number))
+
+    async with serving(await world.carrier()):
+        await wait_for(lambda: sums(carrier), [n * (n + 1) // 2 for n in range(1, 31)])
+
+
+async def test_whoever_folds_a_mail_publishes_what_its_dead_handler_did_not(world: Any) -> None:
+    carrier = await world.carrier()
+    for number in (1, 2):
+        await carrier.publish(add(number))
+    hands: list[Any] = []
+
+    async def swallow(delivery: Any) -> None:
+        hands.append(delivery)
+        delivery.ack()  # handled by somebody who died before it published anything
+
+    consumer = await (await world.carrier()).consume(MAIL_STREAM, "adder", 10, swallow)
+    await eventually(lambda: len(hands) == 2)
+    await consumer.stop()
+
+    async with serving(await world.carrier()):
+        await carrier.publish(add(3))
+        await wait_for(lambda: sums(carrier), [1, 3, 6])
+
+
+async def test_a_drained_process_leaves_a_checkpoint_that_the_next_one_starts_from(world: Any) -> None:
+    carrier = await world.carrier()
+    async with serving(await world.carrier()):
+        for number in range(1, 4):
+            await carrier.publish(add(number))
+        await wait_for(lambda: sums(carrier), [1, 3, 6])
+    (checkpoint,) = await carrier.read(MAIL_STREAM, "coo.m.m-1.adder.checkpoint.adder", 1)
+    body = msgspec.json.decode(checkpoint.body)
+    assert (body["version"], body["fold"]["state"], body["fold"]["count"]) == (1, {"total": 6}, 3)
+
+    async with serving(await world.carrier()):
+        await carrier.publish(add(4))
+        await wait_for(lambda: sums(carrier), [1, 3, 6, 10])
+
+
+async def test_a_checkpoint_is_written_every_so_many_mails(world: Any) -> None:
+    carrier = await world.carrier()
+    settings = LoopSettings(ack_wait_s=1.0, checkpoint_every=4)
+    stop = asyncio.Event()
+    task = asyncio.create_task(RoleLoop(ADDER, TOY, await world.carrier(), settings).run(stop))
+    for number in range(1, 11):
+        await carrier.publish(add(number))
+
+    async def positions() -> list[int]:
+        found = await carrier.read(MAIL_STREAM, "coo.m.m-1.adder.checkpoint.adder", 1)
+        return [msgspec.json.decode(one.body)["fold"]["count"] for one in found]
+
+    await wait_for(positions, [4, 8])
+    stop.set()
+    await task
+
+
+async def test_a_checkpoint_too_big_for_a_body_is_a_blob(world: Any) -> None:
+    carrier = await world.carrier()
+    numbers = range(1, 1200)
+    await asyncio.gather(*(carrier.publish(add(number, id=f"{number:0>32}")) for number in numbers))
+
+    async def last() -> int:
+        found = await carrier.last(MAIL_STREAM, "coo.m.m-1.ceo.sum.adder")
+        return msgspec.json.decode(found.body, type=Sum).total if found else 0
+
+    async with serving(await world.carrier()):
+        await wait_for(last, sum(numbers), timeout_s=20)
+    checkpoint = await carrier.last(MAIL_STREAM, "coo.m.m-1.adder.checkpoint.adder")
+    assert msgspec.json.decode(checkpoint.body)["blob"]["size"] > 32_000
+    async with serving(await world.carrier()):
+        await carrier.publish(add(5000))
+        await wait_for(last, sum(numbers) + 5000)
+
+
+async def test_a_log_of_a_newer_version_is_not_written_to(world: Any) -> None:
+    carrier = await world.carrier()
+    newer: Role[Total] = Role(name="adder", version=2, state=Total, handle=handle)
+    async with serving(await world.carrier(), newer):
+        await carrier.publish(add(1))
+        await wait_for(lambda: sums(carrier), [1])
+
+    async with serving(await world.carrier()) as older:
+        await carrier.publish(add(2))
+        with pytest.raises(NewerVersion):
+            await asyncio.wait_for(asyncio.shield(older), 5)
+    assert await sums(carrier) == [1]
+
+
+async def test_code_that_decides_otherwise_stops_the_key_and_says_so(world: Any) -> None:
+    carrier = await world.carrier()
+    async with doomed(world):
+        await carrier.publish(add(1))
+        await wait_for(lambda: sums(carrier), [1])
+
+    changed: Role[Total] = Role(name="adder", version=1, state=Total, handle=dishonest)
+    async with serving(await world.carrier(), changed):
+        await carrier.publish(add(2))
+
+        async def complaints() -> list[str]:
+            found = await carrier.read(MAIL_STREAM, "coo.m.m-1.desk.error.adder", 1)
+            return [msgspec.json.decode(one.body)["reason"] for one in found]
+
+        await wait_for(complaints, ["decision_changed"])
+    assert await sums(carrier) == [1]
+
+
+async def test_a_squatted_message_id_does_not_make_a_letter_vanish(world: Any) -> None:
+    carrier = await world.carrier()
+    cause = add(1)
+    squatted = digest("m-1", "ceo", cause.id, "adder", "ceo", "sum", 0)
+    await carrier.publish(Outgoing("coo.m.m-1.desk.error.adder", {"Nats-Msg-Id": squatted}, b"noise"))
+
+    async with serving(await world.carrier()):
+        await carrier.publish(cause)
+        await wait_for(lambda: sums(carrier), [1])
+
+    letter = await carrier.last(MAIL_STREAM, "coo.m.m-1.ceo.sum.adder")
+    assert letter.headers["ce-id"] == squatted
+    assert letter.headers["Nats-Msg-Id"] == digest(squatted, 1)
+
+
+class TestPastTheDuplicateWindow:
+    """The server forgot the ids, so only the log can say what was sent."""
+
+    @pytest.fixture
+    def duplicate_window_s(self) -> float:
+        return 0.5
+
+    async def test_old_mail_that_is_folded_again_publishes_only_what_is_missing(self, world: Any) -> None:
+        carrier = await world.carrier()
+        settings = LoopSettings(ack_wait_s=1.0, old_after_s=0.2)
+        async with doomed(world, settings=settings):
+            for number in (1, UNLUCKY, 2):
+                await carrier.publish(add(number))
+            await wait_for(lambda: sums(carrier), [1, 3])
+            await wait_for(lambda: _dead(carrier), 1)
+        await asyncio.sleep(1.2)
+
+        async with serving(await world.carrier(), settings=settings):
+            await carrier.publish(add(3))
+            await wait_for(lambda: sums(carrier), [1, 3, 6])
+
+        everything = await carrier.read(MAIL_STREAM, "coo.m.>", 1)
+        ids = [one.headers["ce-id"] for one in everything]
+        assert len(ids) == len(set(ids))
+        assert len(await carrier.read(DLQ_STREAM, "coo.dlq.>", 1)) == 1
+
+
+async def test_a_replay_is_decided_once_and_a_forged_entry_is_refused(world: Any) -> None:
+    carrier = await world.carrier()
+    forged = deadletters.copy_of(
+        "adder",
+        (await _stored(carrier, add(1))),
+        deadletters.DeadLetter("raised", "forged", ""),
+    )
+    await carrier.publish(Outgoing(forged.subject, forged.headers, b'{"number":999}'))
+    (entry,) = await carrier.read(DLQ_STREAM, "coo.dlq.>", 1)
+    with pytest.raises(deadletters.ReplayRefused):
+        await deadletters.replay(carrier, deadletters.entry_of(entry))
+
+    async with serving(await world.carrier()):
+        await carrier.publish(BAD_MAIL["bad_headers"])
+        await wait_for(lambda: _dead(carrier), 2)
+        bad = deadletters.entry_of((await carrier.read(DLQ_STREAM, "coo.dlq.>", 2))[0])
+        message, first = await deadletters.replay(carrier, bad)
+        await carrier.publish(message)
+        await carrier.publish(message)
+        await wait_for(lambda: sums(carrier), [1, 2])
+        _, second = await deadletters.replay(carrier, bad)
+    assert (first, second) == (1, 2)
+
+
+async def _stored(carrier: Any, message: Outgoing) -> Any:
+    return await carrier.get(MAIL_STREAM, (await carrier.publish(message)).seq)
+
+
+async def _dead(carrier: Any) -> int:
+    return len(await carrier.read(DLQ_STREAM, "coo.dlq.>", 1))
+
+
+async def test_mail_older_than_the_clock_of_the_log_moves_no_time_back(world: Any) -> None:
+    times: list[int] = []
+
+    def note(state: Total, mail: Mail) -> Step:
+        times.append(mail.now_ns)
+        return handle(state, mail)
+
+    role: Role[Total] = Role(name="adder", version=1, state=Total, handle=note)
+    carrier = await world.carrier()
+    before = time.time_ns()
+    async with serving(await world.carrier(), role):
+        for number in range(1, 4):
+            await carrier.publish(add(number))
+        await wait_for(lambda: sums(carrier), [1, 3, 6])
+    assert before - 10**9 < times[0]
+    assert times == sorted(times)
