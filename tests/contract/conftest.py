@@ -14,7 +14,8 @@ from actors.server import NatsServer, find
 from bus import setup
 from bus.jetstream import connect
 from bus.memory import MemoryServer
-from bus.topology import Topology, topology
+from bus.table import Table
+from bus.topology import topology
 
 ACK_WAIT_S = 1.0
 
@@ -33,8 +34,10 @@ class World:
         return carrier
 
 
-def toy_topology(**settings: Any) -> Topology:
-    return topology(TOY, **{"ack_wait_s": ACK_WAIT_S, **settings})
+@pytest.fixture
+def toy_table() -> Table:
+    """The kind table of the world; a test module may have its own."""
+    return TOY
 
 
 @pytest.fixture
@@ -44,9 +47,9 @@ def duplicate_window_s() -> float:
 
 @pytest.fixture(params=["memory", "jetstream"])
 async def world(
-    request: pytest.FixtureRequest, tmp_path: Path, duplicate_window_s: float
+    request: pytest.FixtureRequest, tmp_path: Path, toy_table: Table, duplicate_window_s: float
 ) -> AsyncIterator[World]:
-    shape = toy_topology(duplicate_window_s=duplicate_window_s)
+    shape = topology(toy_table, ack_wait_s=ACK_WAIT_S, duplicate_window_s=duplicate_window_s)
     if request.param == "memory":
         server = MemoryServer(shape)
 

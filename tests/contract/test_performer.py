@@ -1,0 +1,217 @@
+"""What the performer loop promises on either carrier: the first answer wins, and paused work is dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from contract_world import eventually
+
+from bus import setup
+from bus.envelope import Mail, Outgoing, open_letter
+from bus.performer import Halts, PerformerLoop
+from bus.subjects import DLQ_STREAM, MAIL_STREAM
+from bus.table import Error, Mailbox, Row, Table
+from bus.topology import topology
+
+
+class Dig(msgspec.Struct, frozen=True, kw_only=True):
+    """Dig so deep; 13 makes the digger raise, 99 never ends."""
+
+    depth: int
+
+
+class Dug(msgspec.Struct, frozen=True, kw_only=True):
+    depth: int = 0
+    dropped_at: int = 0
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    stop: bool
+    at: int
+
+
+TABLE = Table(
+    rows=(
+        Row(kind="dig", sender="desk", to="digger", message=Dig),
+        Row(kind="dug", sender="digger", to="desk", message=Dug),
+        Row(kind="said", sender="desk", to="ceo", message=Said),
+        Row(kind="error", sender="digger", to="desk", message=Error),
+    ),
+    mailboxes=(
+        Mailbox(name="digger", process="digger", orders=("dig",)),
+        Mailbox(name="desk", process="desk"),
+    ),
+    people=("ceo",),
+    errors_to="desk",
+)
+HALTS = Halts(
+    sender="desk",
+    to="ceo",
+    kind="said",
+    at=lambda said: said.at,  # type: ignore[attr-defined]
+    halted=lambda said: said.stop,  # type: ignore[attr-defined]
+)
+
+
+class Digger:
+    """Digs at once, or for ever."""
+
+    name = "digger"
+    version = 1
+
+    def __init__(self) -> None:
+        self.started: list[int] = []
+        self.cancelled = 0
+
+    async def perform(self, order: Mail) -> msgspec.Struct:
+        assert isinstance(order.message, Dig)
+        depth = order.message.depth
+        self.started.append(depth)
+        if depth == 13:
+            raise ValueError("hit water")
+        if depth == 99:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+        return Dug(depth=depth)
+
+    def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
+        return Dug(dropped_at=status_seq)
+
+
+@pytest.fixture
+def toy_table() -> Table:
+    return TABLE
+
+
+def letter(message: msgspec.Struct, id: str, to: str = "digger") -> Outgoing:
+    return open_letter(
+        TABLE, sender="desk", to=to, mission="m-1", message=message, id=id, time_ns=time.time_ns()
+    )
+
+
+@asynccontextmanager
+async def digging(carrier: Any, digger: Digger, slots: int = 4) -> AsyncIterator[asyncio.Task[None]]:
+    stop = asyncio.Event()
+    loop = PerformerLoop(digger, TABLE, carrier, halts=HALTS, slots=slots, ack_wait_s=1.0, watch_s=0.05)
+    task = asyncio.create_task(loop.run(stop))
+    try:
+        yield task
+    finally:
+        stop.set()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def answers(carrier: Any) -> list[Dug]:
+    found = await carrier.read(MAIL_STREAM, "coo.m.m-1.desk.dug.digger", 1)
+    return [msgspec.json.decode(one.body, type=Dug) for one in found]
+
+
+async def wait_for_answers(carrier: Any, wanted: list[Dug]) -> None:
+    async with asyncio.timeout(6):
+        while await answers(carrier) != wanted:
+            await asyncio.sleep(0.02)
+
+
+async def test_an_order_is_answered_once_and_names_what_it_answers(world: Any) -> None:
+    carrier, digger = await world.carrier(), Digger()
+    async with digging(await world.carrier(), digger):
+        await carrier.publish(letter(Dig(depth=3), "o-1"))
+        await wait_for_answers(carrier, [Dug(depth=3)])
+    (answer,) = await carrier.read(MAIL_STREAM, "coo.m.m-1.desk.dug.digger", 1)
+    assert answer.headers["coo-cause"] == "desk/o-1"
+
+
+async def test_an_order_with_an_answer_in_the_log_is_not_performed_again(world: Any) -> None:
+    carrier, digger = await world.carrier(), Digger()
+    await carrier.publish(letter(Dig(depth=3), "o-1"))
+    headers = {"ce-id": "a-1", "Nats-Msg-Id": "a-1", "coo-cause": "desk/o-1"}
+    await carrier.publish(Outgoing("coo.m.m-1.desk.dug.digger", headers, b'{"depth":7}'))
+
+    async with digging(await world.carrier(), digger):
+        await carrier.publish(letter(Dig(depth=4), "o-2"))
+        await wait_for_answers(carrier, [Dug(depth=7), Dug(depth=4)])
+    assert digger.started == [4]
+
+
+async def test_of_two_performers_at_one_order_the_first_answer_wins(world: Any) -> None:
+    carrier = await world.carrier()
+    one, two = Digger(), Digger()
+    slow = PerformerLoop(one, TABLE, await world.carrier(), halts=HALTS)
+    fast = PerformerLoop(two, TABLE, await world.carrier(), halts=HALTS)
+    await carrier.publish(letter(Dig(depth=5), "o-1"))
+    stored = await carrier.get(MAIL_STREAM, 1)
+
+    await asyncio.gather(slow._answer(stored), fast._answer(stored))
+
+    assert await answers(carrier) == [Dug(depth=5)]
+
+
+async def test_work_of_a_mission_that_is_stopped_is_dropped_and_says_which_status_it_obeyed(
+    world: Any,
+) -> None:
+    carrier, digger = await world.carrier(), Digger()
+    async with digging(await world.carrier(), digger):
+        await carrier.publish(letter(Dig(depth=99), "o-1"))
+        await eventually(lambda: digger.started == [99])
+        await carrier.publish(letter(Said(stop=True, at=41), "s-1", to="ceo"))
+        await wait_for_answers(carrier, [Dug(dropped_at=41)])
+    assert digger.cancelled == 1
+
+
+async def test_of_two_states_the_one_decided_later_holds_in_whatever_order_they_come(world: Any) -> None:
+    carrier, digger = await world.carrier(), Digger()
+    await carrier.publish(letter(Said(stop=False, at=50), "s-2", to="ceo"))
+    await carrier.publish(letter(Said(stop=True, at=41), "s-1", to="ceo"))
+    async with digging(await world.carrier(), digger):
+        await carrier.publish(letter(Dig(depth=2), "o-1"))
+        await wait_for_answers(carrier, [Dug(depth=2)])
+
+
+async def test_a_performer_that_raises_leaves_a_dead_letter_and_goes_on(world: Any) -> None:
+    carrier, digger = await world.carrier(), Digger()
+    async with digging(await world.carrier(), digger):
+        await carrier.publish(letter(Dig(depth=13), "o-1"))
+        await carrier.publish(Outgoing("coo.m.m-1.digger.dig.desk", {"ce-id": "o-2"}, b"not json"))
+        await carrier.publish(letter(Dig(depth=2), "o-3"))
+        await wait_for_answers(carrier, [Dug(depth=2)])
+        async with asyncio.timeout(3):
+            while len(await carrier.read(DLQ_STREAM, "coo.dlq.digger.m-1", 1)) < 2:
+                await asyncio.sleep(0.02)
+    dead = await carrier.read(DLQ_STREAM, "coo.dlq.digger.m-1", 1)
+    assert {one.headers["coo-dlq-reason"] for one in dead} == {"raised", "undecodable"}
+    errors = await carrier.read(MAIL_STREAM, "coo.m.m-1.desk.error.digger", 1)
+    assert len(errors) == 2
+
+
+async def test_a_stopped_performer_gives_its_order_to_another(world: Any) -> None:
+    carrier, first, second = await world.carrier(), Digger(), Digger()
+    async with digging(await world.carrier(), first):
+        await carrier.publish(letter(Dig(depth=99), "o-1"))
+        await eventually(lambda: first.started == [99])
+    assert first.cancelled == 1
+
+    async with digging(await world.carrier(), second):
+        await eventually(lambda: second.started == [99], timeout_s=0.9)
+
+
+async def test_a_long_order_keeps_its_lease(world: Any) -> None:
+    carrier, digger = await world.carrier(), Digger()
+    async with digging(await world.carrier(), digger):
+        await carrier.publish(letter(Dig(depth=99), "o-1"))
+        await asyncio.sleep(2.5)
+        assert digger.started == [99]
+
+
+def test_the_consumer_of_a_performer_gets_orders_only() -> None:
+    (consumer, _) = topology(TABLE).consumers
+    assert consumer.filters == ("coo.m.*.digger.dig.>",)
+    assert setup.consumer_config(consumer)["filter_subject"] == "coo.m.*.digger.dig.>"
