@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bus.envelope import Outgoing, Stored
-from bus.errors import NotSetUp, Occupied, Unknown
+from bus.errors import NotSetUp, Occupied
 from bus.ports import Handler, PubAck
 from bus.subjects import matches
 from bus.topology import DurableConsumer, Stream, Topology
@@ -97,19 +97,20 @@ class _MemoryDelivery:
     done: bool = False
 
     def ack(self) -> None:
-        if not self.done:
+        if not self.done and not self.pull.gone:
             self.done = True
             self.pull.handled()
             self.consumer.acked(self.stored.seq)
 
     def nak(self, delay_s: float = 0.0) -> None:
-        if not self.done:
+        if not self.done and not self.pull.gone:
             self.done = True
             self.pull.handled()
             self.consumer.redeliver(self.stored.seq, delay_s)
 
     def in_progress(self) -> None:
-        self.consumer.extend(self.stored.seq)
+        if not self.pull.gone:
+            self.consumer.extend(self.stored.seq)
 
 
 @dataclass(eq=False)
@@ -181,6 +182,7 @@ class _MemoryPull:
 
     def __init__(self, consumer: _MemoryConsumer, window: int, handler: Handler) -> None:
         self.room = window
+        self.gone = False
         self._consumer = consumer
         self._handler = handler
         self._queue: asyncio.Queue[_MemoryDelivery] = asyncio.Queue()
@@ -207,12 +209,16 @@ class _MemoryPull:
 
     def abandon(self) -> None:
         """Go without a word, as a killed process does: leases run out."""
+        self.gone = True
+        self._leave()
+
+    def _leave(self) -> None:
         if self in self._consumer.pulls:
             self._consumer.pulls.remove(self)
         self._task.cancel()
 
     async def stop(self) -> None:
-        self.abandon()
+        self._leave()
         while not self._queue.empty():
             self._queue.get_nowait().nak()
 
@@ -234,7 +240,7 @@ class MemoryCarrier:
     async def publish(self, message: Outgoing) -> PubAck:
         await asyncio.sleep(0)
         if not self.alive:
-            raise Unknown("this connection is gone")
+            raise asyncio.CancelledError("this process was killed")
         return self._server.store(message)
 
     async def read(self, stream: str, pattern: str, start: int, batch: int = 256) -> list[Stored]:

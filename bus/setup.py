@@ -27,6 +27,30 @@ async def apply(admin: Admin, topology: Topology) -> list[str]:
     return done
 
 
+async def check(admin: Admin, topology: Topology) -> list[str]:
+    """Say of every stream and consumer whether it is as it should be, a line each, and change nothing.
+
+    Raises:
+        NotPermitted: the principal is not the admin.
+        Unreachable: JetStream does not answer.
+    """
+    lines = []
+    for stream in topology.streams:
+        info = await admin.api(f"$JS.API.STREAM.INFO.{stream.name}", {})
+        lines.append(f"stream {stream.name}: {_state(stream_config(stream), info)}")
+    for consumer in topology.consumers:
+        info = await admin.api(f"$JS.API.CONSUMER.INFO.{consumer.stream}.{consumer.name}", {})
+        lines.append(f"consumer {consumer.name}: {_state(consumer_config(consumer), info)}")
+    return lines
+
+
+def _state(wanted: dict[str, Any], info: dict[str, Any]) -> str:
+    if "error" in info:
+        return "missing"
+    differing = _differing(wanted, info["config"])
+    return f"differs ({', '.join(differing)})" if differing else "as expected"
+
+
 async def _apply_stream(admin: Admin, stream: Stream) -> str:
     wanted = stream_config(stream)
     info = await admin.api(f"$JS.API.STREAM.INFO.{stream.name}", {})

@@ -19,7 +19,7 @@ async def test_the_self_test_passes(backend: Backend) -> None:
     ("code", "error"),
     [
         ("import socket; socket.create_connection(('192.0.2.1', 80), 2)", "Network is unreachable"),
-        ("import socket; socket.getaddrinfo('example.org', 80)", "gaierror"),
+        ("import socket; socket.getaddrinfo('example.org', 80)", "Error"),
         ("import socket; socket.socket(40, socket.SOCK_STREAM)", "Operation not permitted"),
         ("open('/new', 'w')", "Read-only file system"),
         ("open('/usr/local/lib/new', 'w')", "Read-only file system"),
@@ -27,7 +27,7 @@ async def test_the_self_test_passes(backend: Backend) -> None:
         ("open('/proc/sys/kernel/core_pattern', 'w')", "Error"),
         ("open('/proc/1/mem', 'rb')", "Permission denied"),
         ("import os; os.listdir('/proc/1/fd')", "Permission denied"),
-        ("import os; os.setuid(0)", "Operation not permitted"),
+        ("import os; os.setuid(0)", "Error"),
         ("import os; os.mknod('disk', 0o60600, 8 << 8)", "Operation not permitted"),
         ("open('big', 'wb').write(bytes(17 << 20))", "Error"),
         ("open('/tmp/big', 'wb').write(bytes(5 << 20))", "No space left on device"),
