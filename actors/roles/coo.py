@@ -29,13 +29,14 @@ MAX_PLANS = 3
 
 _SECOND_NS = 1_000_000_000
 
-Stage = Literal["none", "opening", "planning", "executing", "reviewing", "releasing", "over"]
+Stage = Literal["none", "opening", "planning", "executing", "reviewing", "releasing", "finishing", "over"]
 _STATE_OF: dict[Stage, m.State] = {
     "opening": "created",
     "planning": "planning",
     "executing": "executing",
     "reviewing": "reviewing",
     "releasing": "paused_approval",
+    "finishing": "reviewing",
 }
 
 
@@ -144,7 +145,7 @@ def _event(desk: Desk, mail: Mail) -> tuple[Desk, list[Letter]]:
         case m.Result() as result if _is_current(desk, mail, result):
             return _on_result(desk, mail, result), []
         case m.Approved(digest=digest) if desk.stage == "releasing" and digest == desk.digest:
-            return _end(desk, "completed"), []
+            return _stage(desk, "finishing"), []
         case m.Rejected(digest=digest, note=note) if desk.stage == "releasing" and digest == desk.digest:
             return _end(desk, "failed", f"the CEO rejected the release: {note or 'no reason given'}"), []
         case m.Expired(digest=digest) if desk.stage == "releasing" and digest == desk.digest:
@@ -243,7 +244,7 @@ def _next(desk: Desk) -> Desk:
     if desk.current + 1 < len(desk.jobs):
         return _stage(msgspec.structs.replace(desk, current=desk.current + 1), "executing")
     if not desk.terms.ask_release:
-        return _end(desk, "completed")
+        return _stage(desk, "finishing")
     desk = msgspec.structs.replace(desk, pauses=desk.pauses + 1, reason="waiting for the CEO to release it")
     return _stage(msgspec.structs.replace(desk, digest=digest_of(desk.files)), "releasing")
 
@@ -299,6 +300,8 @@ def _drive(desk: Desk) -> tuple[Desk, list[Letter]]:
     if not desk.owed or desk.paused or desk.final:
         return desk, []
     assert desk.mission is not None
+    if desk.stage == "finishing":
+        return _end(desk, "completed"), []
     sent = msgspec.structs.replace(desk, owed=False, retry_of="")
     if desk.stage == "planning":
         return sent, [Letter(to="model-coo", message=_plan_call(desk), retry_of=desk.retry_of)]

@@ -63,7 +63,8 @@ STORIES = {
 
 @cache
 def load(name: str) -> Script:
-    return msgspec.convert(yaml.safe_load((SCRIPTS / f"{name}.yaml").read_text("utf-8")), Script)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return msgspec.convert(yaml.load((SCRIPTS / f"{name}.yaml").read_text("utf-8"), loader), Script)
 
 
 def place_of(answer: Answer) -> Place:

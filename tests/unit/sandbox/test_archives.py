@@ -107,10 +107,10 @@ def test_an_input_above_the_caps_that_did_not_change_hits_none() -> None:
 
 
 def test_a_stream_longer_than_any_workspace_is_cut_off() -> None:
-    policy = Policy(files_bytes=1000, workspace_inodes=4, file_bytes=600)
-    found = collected(archive(("a", b"1"), *((f"zero{n}", b"\0" * 5000) for n in range(10))), policy=policy)
+    policy = Policy(workspace_bytes=1000, workspace_inodes=4)
+    found = collected(archive(("a", b"1"), ("zeros", b"\0" * 50_000), ("b", b"2")), policy=policy)
     assert found.files == (file("a", b"1"),)
-    assert "files_bytes" in found.limits_hit
+    assert found.limits_hit == {"workspace_bytes"}
 
 
 def test_a_million_odd_names_do_not_fill_the_answer() -> None:
