@@ -39,7 +39,12 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DataDirError(Exception):
-    """The data directory cannot be used."""
+    """The data directory cannot be used: `what` is wrong, and the `fix` a person can try."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        self.what = what
+        self.fix = fix
+        super().__init__(f"{what}. {fix}")
 
 
 class Locked(DataDirError):
@@ -51,8 +56,8 @@ class Locked(DataDirError):
         self.since = holder.since if holder else None
         by = f" (pid {holder.pid}, since {holder.since.astimezone():%H:%M})" if holder else ""
         super().__init__(
-            f"{_short(path)} is in use by coo up{by}. "
-            "Use it as it is, stop it with Ctrl-C there, or start another with --data-dir"
+            f"{short(path)} is in use by coo up{by}",
+            "Use it as it is, stop it with Ctrl-C there, or start another with --data-dir",
         )
 
 
@@ -63,8 +68,8 @@ class Unusable(DataDirError):
         self.path = path
         self.reason = reason
         super().__init__(
-            f"Cannot use the data directory at {_short(path)} ({reason}). "
-            "Make it readable and writable for this user, or choose another with --data-dir or COO_DATA_DIR"
+            f"Cannot use the data directory at {short(path)} ({reason})",
+            "Make it readable and writable for this user, or choose another with --data-dir or COO_DATA_DIR",
         )
 
 
@@ -75,6 +80,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     server_pid: int | None = None
     server_version: str | None = None
     actors: dict[str, int] = {}  # name → pid
+    config: str | None = None  # the configuration file it was started with, if not the user's own
     pid: int = msgspec.field(default_factory=os.getpid)
     process_start: str | None = msgspec.field(default_factory=lambda: process_start(os.getpid()))
     since: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
@@ -275,6 +281,7 @@ def _password() -> str:
     return secrets.choice(_PASSWORD_FIRST) + "".join(rest)
 
 
-def _short(path: Path) -> str:
+def short(path: Path) -> str:
+    """Write a path as a person would: `~` for the home folder."""
     home = Path.home()
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

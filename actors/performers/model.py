@@ -16,7 +16,7 @@ import structlog
 
 from actors import messages as m
 from actors.money import cost_microusd
-from actors.performers.purse import Bill, NoMoney, NotSent, Purse
+from actors.performers.purse import Bill, NoMoney, NotSent, Paid, Purse
 from bus import blobs
 from bus.envelope import Mail
 from bus.errors import BlobMismatch
@@ -128,33 +128,31 @@ class ModelPerformer:
         client = self._clients[terms.provider]
         client.check(self._role, call)
         request = await self._request(order, call, terms)
-        completion, bill, attempts = await self._pay(order, terms, client, request)
+        paid = await self._pay(order, terms, client, request)
         usage = m.Usage(
             model=call.model,
             provider=terms.provider,
             prompt=request.prompt.name,
             prompt_sha256=request.prompt.sha256,
-            input_tokens=bill.input_tokens,
-            output_tokens=bill.output_tokens,
-            microusd=bill.microusd,
-            attempts=attempts,
+            input_tokens=paid.bill.input_tokens,
+            output_tokens=paid.bill.output_tokens,
+            microusd=paid.bill.microusd,
+            attempts=paid.attempt,
         )
         try:
-            return await self._read(call, completion.text, request.nonce, usage)
+            return await self._read(call, paid.text, request.nonce, usage)
         except ModelError as error:
             return _reply(call, "failed", usage=usage, error=error.error, detail=error.detail[:2000])
 
-    async def _pay(
-        self, order: Mail, terms: ModelTerms, client: Client, request: Request
-    ) -> tuple[Completion, Bill, int]:
+    async def _pay(self, order: Mail, terms: ModelTerms, client: Client, request: Request) -> Paid:
         def cost(input_tokens: int, output_tokens: int) -> int:
             prices = (terms.input_picousd_per_token, terms.output_picousd_per_token)
             return cost_microusd([(input_tokens, prices[0]), (output_tokens, prices[1])])
 
-        async def complete() -> tuple[Completion, Bill]:
+        async def complete() -> tuple[str, Bill]:
             answer = await client.complete(request)
             microusd = cost(answer.input_tokens, answer.output_tokens)
-            return answer, Bill(microusd, answer.input_tokens, answer.output_tokens)
+            return answer.text, Bill(microusd, answer.input_tokens, answer.output_tokens)
 
         prompt = request.prompt
         bound = len(prompt.system.encode()) + len(prompt.user.encode()) + _TEMPLATE_TOKENS

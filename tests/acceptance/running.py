@@ -30,7 +30,7 @@ SIMPLE = {
     "COO_SANDBOX__BACKEND": "bubblewrap",
     "COO_BUS__ACK_WAIT_S": "2",
 }
-"""Settings of a company for a test: no Docker engine is needed, and mail of a dead process soon comes back."""
+"""Settings of a company for a test: without Docker, and mail of a dead process soon comes back."""
 
 
 def until(condition: Callable[[], T], *, timeout_s: float = TIMEOUT_S, what: str = "") -> T:
