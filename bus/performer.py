@@ -27,6 +27,14 @@ from bus.table import Table
 log = structlog.get_logger("bus")
 
 
+class NotNow(Exception):
+    """An order cannot be performed at this moment, without fault of its own: it comes back in `after_s`."""
+
+    def __init__(self, why: str, after_s: float) -> None:
+        self.after_s = after_s
+        super().__init__(why)
+
+
 class Performer(Protocol):
     """What a performer is to the loop."""
 
@@ -34,7 +42,11 @@ class Performer(Protocol):
     version: int
 
     async def perform(self, order: Mail) -> msgspec.Struct:
-        """Do what the order says and return the answer. Cancelled when the mission is paused or over."""
+        """Do what the order says and return the answer. Cancelled when the mission is paused or over.
+
+        Raises:
+            NotNow: deliver the order again later.
+        """
         ...
 
     def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
@@ -128,6 +140,8 @@ class PerformerLoop:
             delivery.nak()
         elif (error := task.exception()) is None:
             delivery.ack()
+        elif isinstance(error, NotNow):
+            delivery.nak(error.after_s)
         elif not self._fatal.done():
             self._fatal.set_result(error)
 
@@ -154,7 +168,7 @@ class PerformerLoop:
             return
         try:
             answer = await self._perform(order)
-        except (MemoryError, RecursionError, BusError):
+        except (MemoryError, RecursionError, BusError, NotNow):
             raise
         except Exception as error:
             log.exception("order.raised", mailbox=self.performer.name, mission=order.mission, seq=order.seq)

@@ -106,11 +106,8 @@ class Collector:
 
     def take(self, read: Callable[[int], bytes]) -> None:
         """Read a tar stream whose names start with one folder; keep what came before any damage or cap."""
-        cap = (
-            self._policy.files_bytes
-            + sum(self._sizes_before.values())
-            + _OVERHEAD_BYTES * self._policy.workspace_inodes
-        )
+        # Whatever the workspace really holds fits; files with holes may claim more.
+        cap = self._policy.workspace_bytes + _OVERHEAD_BYTES * self._policy.workspace_inodes
         try:
             # "r|" never seeks back and calls read alone; the type of fileobj asks for more.
             source: Any = CappedReader(read, cap)
@@ -120,7 +117,7 @@ class Collector:
                     self._offer(tar, entry)
                     seen.clear()  # a stream's past entries are never asked for again
         except StreamTooLong:
-            self._limits.add("files_bytes")
+            self._limits.add("workspace_bytes")
         except (tarfile.TarError, RecursionError, ValueError, OverflowError, EOFError) as damage:
             self._skip("workspace", f"the archive is damaged: {type(damage).__name__}")
 

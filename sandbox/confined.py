@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, BinaryIO
 
 import msgspec
 
 from sandbox.confinement import bwrap_command, program_limits
-from sandbox.containers import BY_SHELL
+from sandbox.containers import BY_SHELL, DEAD_MAN_GRACE_S, effective_timeout_s
 from sandbox.order import Order
 from sandbox.policy import Policy
 from sandbox.runtime import Runtime
@@ -37,13 +38,13 @@ class Confined:
         )
         assert process.stdout is not None
         assert process.stderr is not None
-        self._pumps = [
+        self._streams = [
             asyncio.create_task(_pump(process.stdout, self.stdout)),
             asyncio.create_task(_pump(process.stderr, self.stderr)),
         ]
 
-    async def feed(self, order: Order, policy: Policy, answer_fd: int) -> None:
-        """Hand the order to the runner; ends quietly when nobody reads it."""
+    def feed(self, order: Order, policy: Policy, answer_fd: int) -> None:
+        """Begin to hand the order to the runner; ends quietly when nobody reads it."""
         files = sorted(order.files.items())
         header = {
             "argv": [*BY_SHELL, *order.argv],
@@ -52,39 +53,45 @@ class Confined:
             "limits": program_limits(policy),
             "file_bytes": max([policy.file_bytes, *(len(content) for _, content in files)]),
             "answer_fd": answer_fd,
+            "dead_man_s": math.ceil(effective_timeout_s(order, policy) + DEAD_MAN_GRACE_S),
         }
-        pipe = self.process.stdin
-        assert pipe is not None
-        with contextlib.suppress(ConnectionError):
-            for piece in (
-                msgspec.json.encode(header),
-                b"\n",
-                *(content for _, content in files),
-                order.stdin,
-            ):
-                pipe.write(piece)
-                await pipe.drain()
-        pipe.close()
+        pieces = (msgspec.json.encode(header), b"\n", *(content for _, content in files), order.stdin)
+        assert self.process.stdin is not None
+        self._streams.append(asyncio.create_task(_feed(self.process.stdin, pieces)))
 
     async def kill(self) -> None:
         """Kill the whole tree, if it lives, and wait until its streams have ended."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            # The group as well: bwrap's child does not die with bwrap in its first milliseconds, and would
+            # wait for ever with our pipes open.
+            os.killpg(self.process.pid, signal.SIGKILL)
         await self.process.wait()
         await self.settle()
 
     async def settle(self) -> None:
         """Wait a moment for the rest of the output."""
-        await asyncio.wait(self._pumps, timeout=_DRAIN_AFTER_EXIT_S)
+        await asyncio.wait(self._streams, timeout=_DRAIN_AFTER_EXIT_S)
 
     async def end(self) -> None:
         """Kill what is left and give everything back."""
         await self.kill()
-        for pump in self._pumps:
-            pump.cancel()
-        await asyncio.wait(self._pumps)
+        for stream in self._streams:
+            stream.cancel()
+        await asyncio.wait(self._streams)
         self.answer.close()
         os.close(self._handle)
+
+
+async def _feed(pipe: asyncio.StreamWriter, pieces: Iterable[bytes]) -> None:
+    try:
+        for piece in pieces:
+            pipe.write(piece)
+            await pipe.drain()
+    except ConnectionError:
+        pass  # whoever does not read is dying, and the answer's end says so
+    finally:
+        pipe.close()
 
 
 async def _pump(stream: asyncio.StreamReader, capture: Capture) -> None:
@@ -101,6 +108,21 @@ async def confined(
     Raises:
         OSError: bwrap could not be executed.
     """
+    starting = asyncio.create_task(_start(order, policy, runtime, bpf_filter))
+    try:
+        # Never cancelled half-way: asyncio would kill bwrap alone.
+        yield await asyncio.shield(starting)
+    finally:
+        await asyncio.shield(asyncio.ensure_future(_end(starting)))
+
+
+async def _end(starting: asyncio.Task[Confined]) -> None:
+    await asyncio.wait({starting})
+    if starting.exception() is None:
+        await starting.result().end()
+
+
+async def _start(order: Order, policy: Policy, runtime: Runtime, bpf_filter: bytes) -> Confined:
     answer_in, answer_out = os.pipe()
     answer = os.fdopen(answer_in, "rb")
     filter_fd = os.memfd_create("seccomp")
@@ -114,6 +136,7 @@ async def confined(
             stderr=asyncio.subprocess.PIPE,
             pass_fds=(filter_fd, answer_out),
             cwd="/",
+            start_new_session=True,  # a group of its own to kill, and no terminal to type into
             env={},  # bwrap's own process shows it to the program
             **_unprivileged(),
         )
@@ -124,12 +147,8 @@ async def confined(
         os.close(answer_out)
         os.close(filter_fd)
     box = Confined(process, answer, policy)
-    feeding = asyncio.create_task(box.feed(order, policy, answer_out))
-    try:
-        yield box
-    finally:
-        feeding.cancel()
-        await asyncio.shield(asyncio.ensure_future(box.end()))
+    box.feed(order, policy, answer_out)
+    return box
 
 
 def _unprivileged() -> dict[str, Any]:

@@ -16,7 +16,7 @@ def bwrap_command(bwrap: Path, root: Path, policy: Policy, seccomp_fd: int) -> l
     environment = [word for item in PROGRAM_ENVIRONMENT.items() for word in ("--setenv", *item)]
     return [
         str(bwrap),
-        *("--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1"),
+        *("--unshare-all", "--die-with-parent", "--as-pid-1"),
         *("--uid", str(PROGRAM_UID), "--gid", str(PROGRAM_UID), "--hostname", "sandbox"),
         *("--ro-bind", str(root), "/", "--proc", "/proc", "--dev", "/dev"),
         *_tmpfs("/dev/shm", policy.shm_bytes),

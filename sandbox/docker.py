@@ -21,6 +21,7 @@ from sandbox.streams import Capture, frames
 
 CLIENT_TIMEOUT_S = 30.0  # of one request; a healthy engine answers in milliseconds, a loaded one in seconds
 _KNOCK_TIMEOUT_S = 5.0
+_REMOVAL_S = 10.0
 _ARCHIVE_CHUNK_BYTES = 256 * 1024
 
 _START_FIX = "start Docker (`sudo systemctl start docker`) or set the sandbox backend to bubblewrap"
@@ -165,15 +166,26 @@ class Engine:
                 return any(True for _ in events)
 
     def remove(self, container: str) -> None:
-        """Remove a container and its volume, running, paused or gone already."""
+        """Remove a container and its volume, running, paused or gone already; its name is free afterwards."""
         with self._named("remove the container", gone_is_fine=True):
             self._api.remove_container(container, force=True, v=True)
+        # A killed one is removing itself, and the engine answers before that is done.
+        give_up = time.monotonic() + _REMOVAL_S
+        while self.labels(container) is not None and time.monotonic() < give_up:
+            time.sleep(0.02)
 
     def runs(self) -> list[ListedRun]:
         """Return every container this package made, whoever owns it."""
         with self._named("list containers"):
             found: list[dict[str, Any]] = self._api.containers(all=True, filters={"label": f"{LABEL}=run"})
         return [ListedRun(one["Id"], one.get("Labels") or {}) for one in found]
+
+    def is_running(self, container: str) -> bool:
+        """Tell whether a container is there and runs, be it paused."""
+        with self._named("inspect the container", gone_is_fine=True):
+            answer: dict[str, Any] = self._api.inspect_container(container)
+            return bool(answer["State"]["Running"])
+        return False
 
     def labels(self, container: str) -> Mapping[str, str] | None:
         """Return a container's labels, None when there is none of that name."""

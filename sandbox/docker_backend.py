@@ -136,7 +136,10 @@ class DockerBackend:
         attached = await self._work(self._engine.start_program, holder.exec_id)
         drain = self._work(attached.drain, captures, order.stdin)
         try:
-            end = await self._await_end(order, holder, drain, flooded)
+            try:
+                end = await self._await_end(order, holder, drain, flooded)
+            except EngineError as error:
+                end = await self._lost(holder, error)
             wall_ms = _since_ms(started)
             await asyncio.wait({drain}, timeout=_DRAIN_AFTER_EXIT_S)
         finally:
@@ -183,12 +186,7 @@ class DockerBackend:
                 timeout=_SETTLE_S if drain.done() else _ASK_S,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            try:
-                running, exit_code = await self._work(self._engine.program_state, holder.exec_id)
-            except EngineError:
-                if await self._work(self._engine.labels, holder.container) is None:
-                    return _End("gone")
-                raise
+            running, exit_code = await self._work(self._engine.program_state, holder.exec_id)
             if not running:
                 return _End("exited", exit_code)
         return None
@@ -197,12 +195,14 @@ class DockerBackend:
         self, order: Order, holder: Holder, end: _End, captures: dict[int, Capture], wall_ms: int
     ) -> Outcome:
         collector = Collector(self._policy, order.files)
-        out_of_memory, cpu_ms = False, None
+        out_of_memory, cpu_ms = False, cgroups.cpu_ms(holder.container)
         if end.ending == "exited":
-            suspected = end.exit_code == SIGKILL_EXIT
-            out_of_memory = await self._work(ran_out_of_memory, self._engine, holder, suspected=suspected)
-            cpu_ms = cgroups.cpu_ms(holder.container)
-            await self._work(collect, self._engine, holder, collector)
+            try:
+                suspected = end.exit_code == SIGKILL_EXIT
+                out_of_memory = await self._work(ran_out_of_memory, self._engine, holder, suspected=suspected)
+                await self._work(collect, self._engine, holder, collector)
+            except EngineError as error:
+                end = await self._lost(holder, error)
         verdict = judge(
             end.ending,
             end.exit_code,
@@ -224,6 +224,12 @@ class DockerBackend:
             cpu_ms=cpu_ms,
             reason=verdict.reason,
         )
+
+    async def _lost(self, holder: Holder, error: EngineError) -> _End:
+        """Tell a container that is gone from an engine that fails; raises the error again for the latter."""
+        if await self._work(self._engine.is_running, holder.container):
+            raise error
+        return _End("gone")
 
     async def _remove(self, opening: asyncio.Future[Holder]) -> None:
         await asyncio.wait({opening})

@@ -23,6 +23,9 @@ def main() -> None:
     """Serve one order."""
     order = json.loads(sys.stdin.buffer.readline())
     hide()
+    # Should the owner die before bwrap asked to die with it; process 1 ignores signals without a handler.
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(1))
+    signal.alarm(order["dead_man_s"])
     with open(order["answer_fd"], "wb") as answer:
         try:
             write_files(order["files"])

@@ -32,11 +32,12 @@ OVER: tuple[m.State, ...] = ("completed", "failed", "cancelled")
 class MemoryCompany:
     """Actors as tasks. `start` may be called several times for one role: they share its mailbox."""
 
-    def __init__(self, ack_wait_s: float, settings: dict[str, Any]) -> None:
+    def __init__(self, ack_wait_s: int, settings: dict[str, Any]) -> None:
         self.clock_shift_ns = 0
         shape = topology(TABLE, ack_wait_s=ack_wait_s)
         self.server = MemoryServer(shape, clock=lambda: time.time_ns() + self.clock_shift_ns)
-        self._settings = load(None, {"sandbox": {"backend": "bubblewrap"}, **settings})
+        given = {"sandbox": {"backend": "bubblewrap"}, "bus": {"ack_wait_s": ack_wait_s}, **settings}
+        self._settings = load(None, given)
         self._running: list[tuple[str, Any, asyncio.Task[None], asyncio.Event]] = []
         self.ceo = self.server.connect()
 
@@ -108,7 +109,8 @@ class MemoryCompany:
                     self._raise_failures()
                     await asyncio.sleep(0.01)
         except TimeoutError:
-            raise AssertionError(f"{mission} is {self.status(mission)}, not {states}") from None
+            why = [r for r in self.messages(mission, "coo", "result") if r.status in ("rejected", "failed")]
+            raise AssertionError(f"{mission} is {self.status(mission)}, not {states}: {why}") from None
 
     def _raise_failures(self) -> None:
         for _, _, task, _ in self._running:
@@ -138,7 +140,7 @@ class MemoryCompany:
 
 @asynccontextmanager
 async def memory_company(
-    replicas: int = 1, ack_wait_s: float = 2.0, **settings: Any
+    replicas: int = 1, ack_wait_s: int = 3, **settings: Any
 ) -> AsyncIterator[MemoryCompany]:
     """Run every actor on a log in memory, with limits published."""
     company = MemoryCompany(ack_wait_s, settings)

@@ -6,6 +6,7 @@ with running_company(tmp_path, env={"COO_SANDBOX__BACKEND": "bubblewrap"}) as co
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,12 +14,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil  # type: ignore[import-untyped]
+
+from actors.table import TABLE
+from bus.jetstream import connect
 
 T = TypeVar("T")
 
@@ -40,6 +45,12 @@ def until(condition: Callable[[], T], *, timeout_s: float = TIMEOUT_S, what: str
         assert time.monotonic() < end, f"not within {timeout_s:g} s: {what or condition}"
         time.sleep(0.02)
     return given
+
+
+def in_loop(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run asynchronous code in an event loop of its own, also from within another one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(work())).result()
 
 
 def environment(home: Path, env: Mapping[str, str] = {}) -> dict[str, str]:
@@ -172,6 +183,24 @@ class Company:
     def happened(self, kind: str, name: str) -> list[dict[str, Any]]:
         """Return the events of one kind of one process."""
         return [event for event in self.events if event["event"] == kind and event.get("name") == name]
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many requests for mail are open at each mailbox: none means that nobody serves it."""
+
+        async def ask() -> dict[str, int]:
+            admin = await connect(self.run["url"], user="admin", password=self.credentials["admin"])
+            try:
+                names = [mailbox.name for mailbox in TABLE.mailboxes]
+                infos = {name: await admin.api(f"$JS.API.CONSUMER.INFO.COO.{name}", {}) for name in names}
+                return {name: info.get("num_waiting", 0) for name, info in infos.items()}
+            finally:
+                await admin.close()
+
+        return in_loop(ask)
+
+    def until_serving(self) -> None:
+        """Wait until every mailbox is served: processes that were just started again need a second."""
+        until(lambda: all(self.waiting().values()), what="every mailbox is served")
 
     # -- doing --------------------------------------------------------------------------------------
 

@@ -97,7 +97,7 @@ async def test_two_missions_at_once_and_two_processes_of_every_role() -> None:
 @pytest.mark.parametrize("seed", range(4))
 async def test_actors_killed_at_random_change_neither_the_end_nor_the_deliverable(seed: int) -> None:
     chance = random.Random(seed)
-    async with memory_company(ack_wait_s=0.4, bus={"ack_wait_s": 1}) as company:
+    async with memory_company(ack_wait_s=1) as company:
         await company.mission(CSV)
         victims = [chance.choice(TABLE.processes) for _ in range(6)]
         for victim in victims:
@@ -203,7 +203,7 @@ async def test_a_budget_too_small_for_one_call_pauses_before_any_call() -> None:
 
 
 async def test_without_limits_no_money_is_given() -> None:
-    company = MemoryCompany(2.0, {})
+    company = MemoryCompany(2, {})
     for process in TABLE.processes:
         company.start(process)
     await company.mission(FIZZBUZZ)

@@ -89,11 +89,12 @@ def test_a_traceback_stays_in_its_place(company: Company) -> None:
 def test_a_person_reads_lines_that_no_terminal_obeys(company: Company) -> None:
     write(company, "qa", at(1, "mail.refused", level="warning", reason="\x1b[2Jred alert", seq=7))
     assert company.coo("logs").stdout == (
-        '08:00:01.000  qa           warning: mail.refused  reason="\\\\u001b[2Jred alert" seq=7\n'
+        '08:00:01.000  qa           warning: mail.refused  reason="\\u001b[2Jred alert" seq=7\n'
     )
 
 
 def test_the_servers_own_log_is_read_too(company: Company) -> None:
+    write(company, "qa", at(1, "a"))
     log = company.data_dir / "logs" / "nats-server.log"
     log.write_text("[71] 2026/11/22 08:00:01.500000 [WRN] it is slow\nno line of its own\n")
     assert events(company, "nats-server") == ["it is slow", "no line of its own"]

@@ -94,11 +94,17 @@ def test_odd_names_are_skipped_and_shown_escaped() -> None:
 
 def test_each_cap_skips_what_is_beyond_it_and_is_named() -> None:
     large = collected(archive(("large", b"x" * 601), ("small", b"1")))
-    assert (large.files, large.limits_hit) == ((file("small", b"1"),), {"file_bytes"})
+    assert (large.files, large.limits_hit) == ((file("small", b"1"),), frozenset({"file_bytes"}))
     together = collected(archive(("a", b"x" * 600), ("b", b"y" * 600), ("c", b"z")))
-    assert ([one.path for one in together.files], together.limits_hit) == (["a", "c"], {"files_bytes"})
+    assert ([one.path for one in together.files], together.limits_hit) == (
+        ["a", "c"],
+        frozenset({"files_bytes"}),
+    )
     many = collected(archive(*((f"{n}", b"x%d" % n) for n in range(5))))
-    assert ([one.path for one in many.files], many.limits_hit) == (["0", "1", "2"], {"files_count"})
+    assert ([one.path for one in many.files], many.limits_hit) == (
+        ["0", "1", "2"],
+        frozenset({"files_count"}),
+    )
 
 
 def test_an_input_above_the_caps_that_did_not_change_hits_none() -> None:

@@ -1,0 +1,35 @@
+# The project's tasks. `make check` is what a change must pass.
+PY ?= .venv/bin/python
+BIN = $(dir $(PY))
+
+.PHONY: install lock check format lint types floors test wheel
+
+install:  ## a virtual environment with everything a developer needs, at the locked versions
+	python3 -m venv .venv
+	.venv/bin/python -m pip install -q -r requirements.lock
+	.venv/bin/python -m pip install -q --no-deps -e .
+
+lock:  ## resolve the dependencies anew
+	$(BIN)uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
+
+check: lint types floors test wheel
+
+format:
+	$(BIN)ruff check --fix -q .
+	$(BIN)ruff format -q .
+
+lint:
+	$(BIN)ruff format --check .
+	$(BIN)ruff check .
+
+types:
+	$(PY) -m mypy
+
+floors:  ## who may import whom
+	$(BIN)lint-imports
+
+test:
+	$(PY) -m pytest
+
+wheel:  ## the built wheel carries what it needs and starts from anywhere
+	$(PY) -m pytest -q tests/acceptance/wheel

@@ -1,0 +1,172 @@
+"""`coo artifacts`: what a mission delivered, listed and written to a folder."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from actors.desk.errors import DeskError, Exit
+from actors.desk.main import DataDirOption, JsonOption, ServerOption, run
+
+if TYPE_CHECKING:
+    from actors import messages as m
+    from actors.desk.deliver import Delivery
+    from actors.desk.record import Record
+    from bus.ports import Carrier
+
+MAX_BYTES = 512 * 1024 * 1024
+"""A deliverable above this is not fetched: it is held in memory until all of it was checked."""
+
+_FETCHES = 8
+
+WantedArgument = Annotated[str, typer.Argument(metavar="MISSION", help="A mission, or its id's beginning.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of artifacts."""
+    artifacts = typer.Typer(name="artifacts", no_args_is_help=True, help="See and get what was delivered.")
+    artifacts.command("ls")(ls)
+    artifacts.command("get")(get)
+    app.add_typer(artifacts)
+
+
+def ls(
+    wanted: WantedArgument,
+    data_dir: DataDirOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the files of a mission's deliverable."""
+    run(_ls(wanted, as_json, data_dir, server))
+
+
+async def _ls(wanted: str, as_json: bool, data_dir: Path | None, server: str | None) -> None:
+    from actors.desk.connection import connected
+    from actors.desk.record import listing
+    from actors.desk.screen import note, out_json, out_table
+
+    async with connected(data_dir, server, "ceo") as carrier:
+        record = await _read(carrier, wanted)
+        files = listing(deliverable(record))
+    if as_json:
+        out_json(files)
+    elif files:
+        out_table(["SIZE", "SHA256", "FILE"], [(str(f["size"]), f["sha256"], f["path"]) for f in files])
+    else:
+        note(f"{record.name} delivered no files.")
+
+
+def get(
+    wanted: WantedArgument,
+    target: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace files that differ.")] = False,
+    data_dir: DataDirOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a mission's files to a folder: all of them, or none if something is in the way."""
+    from actors.desk.deliver import check_target
+
+    check_target(target)
+    delivery = run(_get(wanted, target, force, as_json, data_dir, server))
+    if delivery.skipped:
+        raise typer.Exit(int(Exit.CONFLICT))
+
+
+async def _get(
+    wanted: str, target: Path, force: bool, as_json: bool, data_dir: Path | None, server: str | None
+) -> Delivery:
+    from actors.desk.connection import connected
+    from actors.desk.screen import note, out, out_json, plain
+
+    async with connected(data_dir, server, "ceo") as carrier:
+        record = await _read(carrier, wanted)
+        if not record.is_final:
+            note(f"{record.name} is {record.state}: these files are not released yet.")
+        delivery = await deliver_to(carrier, record, target, force=force)
+    if as_json:
+        skipped = [{"path": path, "reason": reason} for path, reason in delivery.skipped.items()]
+        out_json(
+            {
+                "mission": record.name,
+                "out": str(target),
+                "written": delivery.written,
+                "unchanged": delivery.unchanged,
+                "skipped": skipped,
+            }
+        )
+    else:
+        for path in delivery.written:
+            out(plain(path, 1_000))
+    tell(delivery, target)
+    return delivery
+
+
+async def _read(carrier: Carrier, wanted: str) -> Record:
+    from actors.desk.record import find_mission, read_record
+
+    return await read_record(carrier, await find_mission(carrier, wanted))
+
+
+def deliverable(record: Record) -> m.Manifest:
+    """Return the files that a mission delivered, or asks to release.
+
+    Raises:
+        DeskError: there is no deliverable.
+    """
+    status = record.status
+    if status is None or not (status.asks or status.state == "completed"):
+        what = f"{record.name} has no deliverable: it is {record.state}."
+        raise DeskError(Exit.NOT_FOUND, what, f"See what becomes of it: coo follow {record.name}.")
+    return status.deliverable
+
+
+async def deliver_to(carrier: Carrier, record: Record, target: Path, *, force: bool) -> Delivery:
+    """Fetch a deliverable, check every byte against its digest, and write it.
+
+    Raises:
+        DeskError: nothing to deliver, a file that is not what its name says, or something in the way.
+    """
+    from actors.desk.deliver import deliver
+
+    contents = await _fetch(carrier, deliverable(record))
+    return await asyncio.to_thread(deliver, contents, target, force=force)
+
+
+async def _fetch(carrier: Carrier, files: m.Manifest) -> dict[str, bytes]:
+    from actors.desk.screen import plain
+    from bus import blobs
+    from bus.errors import BlobMismatch
+
+    size = sum(ref.size for ref in files.values())
+    if size > MAX_BYTES:
+        what = f"The deliverable has {size} bytes; at most {MAX_BYTES} are fetched at once."
+        raise DeskError(Exit.CONFLICT, what)
+    few = asyncio.Semaphore(_FETCHES)
+
+    async def one(path: str) -> bytes:
+        async with few:
+            try:
+                return await blobs.get(carrier, files[path])
+            except BlobMismatch as error:
+                what = f"{plain(path, 120)} cannot be fetched: {plain(str(error), 300)}."
+                raise DeskError(Exit.NOT_FOUND, what, "Nothing was written.") from error
+
+    contents = await asyncio.gather(*map(one, files))
+    return dict(zip(files, contents, strict=True))
+
+
+def tell(delivery: Delivery, target: Path) -> None:
+    """Say on stderr what was written and what was not."""
+    from actors.desk.screen import note, plain
+    from actors.desk.timeline import count
+
+    said = f"{count(len(delivery.written), 'file')} written to {plain(str(target), 300)}"
+    if delivery.unchanged:
+        said += f", {len(delivery.unchanged)} there already"
+    note(said)
+    for path, reason in delivery.skipped.items():
+        note(f"not written: {plain(path, 120)!r}: {reason}")

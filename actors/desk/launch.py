@@ -1,0 +1,291 @@
+"""Starts a company and stops it: its server, its streams, its limits, and one process an actor.
+
+Every process gets only its own password and its own part of the configuration, on stdin. Actors end before
+their server does, so that what they hold is finished and their checkpoints are in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from actors.datadir import DataDir, DataDirError, Locked, Run
+from actors.desk.connection import password, session
+from actors.desk.errors import DeskError, Exit
+from actors.messages import Limits
+from actors.server import NatsServer, PortTaken, StillRunning, StoreElsewhere
+from actors.serverbinary import ServerError, configuration_file, find, version
+from actors.serverkeeper import NAME as SERVER
+from actors.serverkeeper import keep
+from actors.supervisor import ProcessEvent, ProcessSpec, Supervisor
+from actors.table import TABLE
+from bus import setup
+from bus.authority import ADMIN, principals, variable
+from bus.envelope import digest, open_letter
+from bus.errors import BusError, TopologyConflict, Unreachable
+from bus.jetstream import JetStreamCarrier
+from bus.publisher import publish_surely
+from bus.subjects import COMPANY, MAIL_STREAM, mail
+from bus.topology import Topology, topology
+from config.settings import Settings
+from config.split import ROLES_WITH_A_MODEL, part
+
+Tell = Callable[[ProcessEvent], None]
+
+START_S = 60.0
+"""Time until every actor must serve. They take one or two seconds; a busy machine ten."""
+
+_POLL_S = 0.03
+_SHARED_ENVIRONMENT = ("PATH", "HOME", "LANG", "TMPDIR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to start. `server` is somebody else's NATS server; without it one is started on `port`."""
+
+    settings: Settings
+    data_dir: DataDir
+    port: int | Literal["auto"] = 4222
+    nats_server: str | None = None
+    server: str | None = None
+    config: Path | None = None
+    replicas: int = 1
+
+
+@dataclass(kw_only=True)
+class Company:
+    """A company whose actors all serve. `lost` says who was given up, and why."""
+
+    plan: Plan
+    url: str
+    server: NatsServer | None
+    supervisor: Supervisor
+    lost: dict[str, str] = field(default_factory=dict)
+    keeper: asyncio.Task[None] | None = None
+
+    def write_run(self) -> None:
+        """Tell the machine's other commands where this company is."""
+        self.plan.data_dir.write_run(
+            Run(
+                url=self.url,
+                server_pid=_pid(self.server),
+                server_version=self.server.version if self.server else None,
+                actors=self.supervisor.pids(),
+                config=str(self.plan.config.absolute()) if self.plan.config else None,
+            )
+        )
+
+    async def wait(self) -> None:
+        """Return never: wait until this is cancelled, or until the company cannot work any more.
+
+        Raises:
+            ServerGivenUp: its server ended too often.
+            DeskError: every actor was given up.
+        """
+        alone = asyncio.create_task(self.supervisor.wait())
+        ends = [alone, self.keeper] if self.keeper else [alone]
+        try:
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for end in done:
+                end.result()
+        finally:
+            alone.cancel()
+        raise DeskError(Exit.UNREACHABLE, "Every actor was given up.", "See why: coo logs --level error")
+
+
+@asynccontextmanager
+async def launched(plan: Plan, tell: Tell) -> AsyncIterator[Company]:
+    """Start a company, and return when every actor serves. Leaving stops it; cancelled then, it kills.
+
+    Raises:
+        DeskError: it cannot be started, and nothing is left running.
+    """
+    with named_errors():
+        async with AsyncExitStack() as stack:
+            stack.enter_context(plan.data_dir.lock())
+            passwords = _passwords(plan)
+            server = await _own_server(plan, passwords, stack) if plan.server is None else None
+            company = Company(
+                plan=plan, url=plan.server or "", server=server, supervisor=Supervisor([], tell)
+            )
+            if server is not None:
+                company.url = server.url
+                company.keeper = asyncio.create_task(keep(server, _listener(company, tell)))
+                stack.push_async_callback(_cancelled, company.keeper)
+            await _open(company, passwords, stack, tell)
+            company.write_run()
+            yield company
+
+
+async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExitStack, tell: Tell) -> None:
+    plan = company.plan
+    try:
+        async with asyncio.timeout(START_S), session(company.url, ADMIN, passwords[ADMIN]) as admin:
+            await setup.apply(admin, wanted(plan.settings))
+            async with session(company.url, "ceo", passwords["ceo"]) as ceo:
+                await publish_limits(ceo, plan.settings)
+            company.supervisor = Supervisor(list(specs(company, passwords)), _listener(company, tell))
+            before = await _waiting(admin, [mailbox.name for mailbox in TABLE.mailboxes])
+            await stack.enter_async_context(company.supervisor)
+            await _until_serving(admin, company, before)
+    except TimeoutError as error:
+        raise DeskError(
+            Exit.UNREACHABLE, f"The actors do not serve after {START_S:g} s.", "See why: coo logs"
+        ) from error
+
+
+async def _own_server(plan: Plan, passwords: Mapping[str, str], stack: AsyncExitStack) -> NatsServer:
+    binary = find(plan.nats_server)
+    await asyncio.to_thread(version, binary)
+    data = plan.data_dir
+    env = {variable(name): secret for name, secret in passwords.items()}
+    log = data.logs / f"{SERVER}.log"
+    server = NatsServer(binary, configuration_file(), data.nats, data.run, plan.port, env, log=log)
+    return await stack.enter_async_context(server)
+
+
+def _passwords(plan: Plan) -> dict[str, str]:
+    """Return everybody's password: our server's are made and kept here, another's are given to us."""
+    if plan.server is None:
+        return plan.data_dir.credentials(principals(TABLE))
+    return {name: password(plan.data_dir, name) for name in principals(TABLE)}
+
+
+def wanted(settings: Settings) -> Topology:
+    """Return the streams and consumers that the settings ask for."""
+    bus = settings.bus
+    return topology(
+        TABLE,
+        ack_wait_s=bus.ack_wait_s,
+        duplicate_window_s=bus.duplicate_window_s,
+        max_ack_pending=bus.max_ack_pending,
+    )
+
+
+async def publish_limits(ceo: JetStreamCarrier, settings: Settings) -> int | None:
+    """Send the limits to the budget guard when the log's newest differ; return their sequence if sent."""
+    limits = Limits(
+        day_microusd=settings.limits.daily_microusd,
+        month_microusd=settings.limits.monthly_microusd,
+        mission_microusd=settings.limits.mission_microusd,
+    )
+    last = await ceo.last(MAIL_STREAM, mail(COMPANY, "budget", "limits", "ceo"))
+    values = (limits.day_microusd, limits.month_microusd, limits.mission_microusd)
+    letter = open_letter(
+        TABLE,
+        sender="ceo",
+        to="budget",
+        mission=COMPANY,
+        message=limits,
+        id=digest("limits", *values, last.seq if last else 0),
+        time_ns=ceo.now_ns(),
+    )
+    if last is not None and last.body == letter.body:
+        return None
+    return await publish_surely(ceo, letter)
+
+
+def specs(company: Company, passwords: Mapping[str, str]) -> Iterator[ProcessSpec]:
+    """Return every process to start: `replicas` of each actor, the second called `<actor>-2`."""
+    plan = company.plan
+    for role in TABLE.processes:
+        for number in range(1, plan.replicas + 1):
+            name = role if number == 1 else f"{role}-{number}"
+            log = plan.data_dir.log(name)
+            # -P: a folder named `actors` where `coo up` is typed must not be what runs.
+            argv = [sys.executable, "-P", "-m", "actors.process", role, "--server", company.url]
+            yield ProcessSpec(
+                name=name,
+                argv=[*argv, "--config", "-", "--log", str(log)],
+                env=environment(plan.settings, role, passwords[role], os.environ),
+                log=log,
+                stdin=part(plan.settings, role),
+            )
+
+
+def environment(settings: Settings, role: str, secret: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return all that one actor's process may know of ours: model keys only for roles that call models."""
+    names = list(_SHARED_ENVIRONMENT)
+    if role in ROLES_WITH_A_MODEL:
+        names += settings.models.key_env
+    if role == "sandbox":
+        names.append("DOCKER_HOST")
+    return {name: environ[name] for name in names if name in environ} | {variable(role): secret}
+
+
+async def _until_serving(admin: JetStreamCarrier, company: Company, before: dict[str, int]) -> None:
+    """Wait until every process has asked its mailboxes for mail; `before` is who asked without them.
+
+    Raises:
+        DeskError: one was given up before it did.
+    """
+    asked = dict(before)  # on somebody else's server others may ask too, and requests of the dead run out
+    while asked or company.lost:
+        for name, reason in company.lost.items():
+            what = f"{name} does not start: {reason}."
+            raise DeskError(Exit.UNREACHABLE, what, f"See why: coo logs {name}")
+        for name, now in (await _waiting(admin, asked)).items():
+            if now >= asked[name] + company.plan.replicas:
+                del asked[name]
+            else:
+                asked[name] = min(asked[name], now)
+        await asyncio.sleep(_POLL_S)
+
+
+async def _waiting(admin: JetStreamCarrier, mailboxes: Iterable[str]) -> dict[str, int]:
+    """Return how many requests for mail are open at each mailbox."""
+    infos = {name: f"$JS.API.CONSUMER.INFO.{MAIL_STREAM}.{name}" for name in mailboxes}
+    return {name: (await admin.api(info, {})).get("num_waiting", 0) for name, info in infos.items()}
+
+
+def _listener(company: Company, tell: Tell) -> Tell:
+    """Keep book of who is lost and where everybody is, then pass the event on."""
+
+    def on_event(event: ProcessEvent) -> None:
+        if event.kind == "gave_up":
+            company.lost[event.name] = event.reason
+        if event.kind in ("started", "gave_up") and company.plan.data_dir.read_run() is not None:
+            company.write_run()
+        tell(event)
+
+    return on_event
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError, ServerError):
+        await task
+
+
+def _pid(server: NatsServer | None) -> int | None:
+    with suppress(RuntimeError):  # it is just being started again
+        return server.pid if server else None
+    return None
+
+
+@contextmanager
+def named_errors() -> Iterator[None]:
+    """Say what went wrong and what to do, for whoever typed the command."""
+    try:
+        yield
+    except Locked as error:
+        raise DeskError(Exit.CONFLICT, f"{error.what}.", f"{error.fix}.") from error
+    except DataDirError as error:
+        raise DeskError(Exit.USAGE, f"{error.what}.", f"{error.fix}.") from error
+    except ServerError as error:
+        code = Exit.CONFLICT if isinstance(error, (PortTaken, StillRunning)) else Exit.UNREACHABLE
+        code = Exit.USAGE if isinstance(error, StoreElsewhere) else code
+        raise DeskError(code, f"{error.what}.", error.fix) from error
+    except TopologyConflict as error:
+        fix = "It was made with other settings. Use another server, or remove it there."
+        raise DeskError(Exit.CONFLICT, f"{error}.", fix) from error
+    except Unreachable as error:
+        raise DeskError(Exit.UNREACHABLE, f"{error}.", "Is JetStream enabled there?") from error
+    except BusError as error:
+        raise DeskError(Exit.UNREACHABLE, f"{error}.") from error

@@ -1,0 +1,271 @@
+"""`coo mission`, `coo follow`, `coo ls`, `coo show`: giving a mission, and seeing what becomes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from actors.desk.errors import DeskError, Exit
+from actors.desk.main import DataDirOption, JsonOption, ServerOption, run
+
+if TYPE_CHECKING:
+    from actors.desk.deliver import Delivery
+    from actors.desk.order import Order
+    from actors.desk.record import Record
+    from bus.jetstream import JetStreamCarrier
+
+Text = Optional[str]  # noqa: UP045 - typer reads annotations at run time
+
+MissionArgument = Annotated[
+    Text, typer.Argument(metavar="[MISSION]", help="A mission, or the beginning of its id; else the latest.")
+]
+FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Show the timeline until it rests.")]
+TimeoutOption = Annotated[
+    Text, typer.Option("--timeout", metavar="30m", help="Wait no longer; the mission goes on (exit 9).")
+]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How a command waits for a mission: in which view, how long, and where the files go at the end."""
+
+    follow: bool
+    json: bool
+    timeout_s: float | None
+    out: Path | None = None
+
+
+class _Progress:
+    """How far a command got, for whoever interrupts it."""
+
+    name = ""
+    published = False
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of missions."""
+    app.command("mission")(mission)
+    app.command("follow")(follow)
+    app.command("ls")(ls)
+    app.command("show")(show)
+
+
+def mission(
+    goal: Annotated[str, typer.Argument(metavar="GOAL|-|@FILE", help="What is to be done.")],
+    budget: Annotated[Text, typer.Option(metavar="USD", help="What it may cost at most, as 2.00.")] = None,
+    key: Annotated[Text, typer.Option("--id", metavar="KEY", help="Repeating a KEY changes nothing.")] = None,
+    following: FollowOption = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait silently, then print the result.")] = False,
+    timeout: TimeoutOption = None,
+    approve: Annotated[Text, typer.Option(metavar="release|none", help="What waits for you.")] = None,
+    model: Annotated[Text, typer.Option(metavar="NAME", help="The model of every role.")] = None,
+    target: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", metavar="DIR", help="Wait, and write the files there at the end."),
+    ] = None,
+    deadline: Annotated[Text, typer.Option(metavar="2h", help="When it is given up.")] = None,
+    data_dir: DataDirOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give the company a mission and a budget. Prints the mission's id once the log has it."""
+    from actors.desk.deliver import check_target
+    from actors.desk.order import Wish, resolve
+
+    waits = following or wait or target is not None
+    waiting = _waiting(waits, following, as_json, timeout, target)
+    wish = Wish(goal=goal, budget=budget, key=key, approve=approve, model=model, deadline=deadline)
+    order = resolve(wish)
+    if target is not None:
+        check_target(target)
+    progress = _Progress()
+    work = _mission(progress, order, waiting if waits else None, as_json, data_dir, server)
+    _interruptible(progress, work)
+
+
+def _waiting(
+    waits: bool, following: bool, as_json: bool, timeout: str | None, target: Path | None
+) -> Waiting:
+    from actors.desk.order import read_duration
+
+    if timeout is not None and not waits:
+        raise DeskError(Exit.USAGE, "--timeout needs --wait or --follow.")
+    timeout_s = None if timeout is None else read_duration(timeout, "--timeout")
+    return Waiting(following, as_json, timeout_s, target)
+
+
+def _interruptible(progress: _Progress, work: Any) -> None:
+    """Run a command's work; Ctrl-C lets go of the mission, and says how to come back to it."""
+    try:
+        code = run(work)
+    except KeyboardInterrupt:
+        name = progress.name
+        if progress.published:
+            fix = f"Look again: coo follow {name}. End it: coo cancel {name}."
+            raise DeskError(Exit.DETACHED, f"Let go of {name}; the mission goes on.", fix) from None
+        if name:
+            what = f"Interrupted: {name} may have been published, or not."
+            raise DeskError(Exit.DETACHED, what, f"Look: coo show {name}.") from None
+        raise DeskError(Exit.DETACHED, "Interrupted.") from None
+    if code:
+        raise typer.Exit(int(code))
+
+
+async def _mission(
+    progress: _Progress,
+    order: Order,
+    waiting: Waiting | None,
+    as_json: bool,
+    data_dir: Path | None,
+    server: str | None,
+) -> Exit:
+    from actors.desk.connection import connected
+    from actors.desk.order import publish
+    from actors.desk.screen import note, out, out_json
+    from actors.money import usd
+
+    async with connected(data_dir, server, "ceo") as carrier:
+        progress.name = order.name
+        repeated = await publish(carrier, order)
+        progress.published = True
+        if as_json:
+            status = "already_published" if repeated else "published"
+            out_json({"type": "coo.cli.published", "mission": order.name, "status": status})
+        else:
+            out(order.name)
+            budget = usd(order.mission.budget_microusd)
+            note(f"{'already published' if repeated else 'published'}, for at most ${budget}")
+        if waiting is None:
+            note(f"Watch it: coo follow {order.name}")
+            return Exit.DONE
+        return await _watch(carrier, order.name, waiting)
+
+
+async def _watch(carrier: JetStreamCarrier, name: str, waiting: Waiting) -> Exit:
+    from actors.desk.follow import Watch
+
+    shown = "json" if waiting.json else "text"
+    watch = Watch(carrier, name, shown if waiting.follow else "silent")  # type: ignore[arg-type]
+    record = await watch.to_the_end(waiting.timeout_s)
+    failure, delivery = None, None
+    if waiting.out is not None and record.state == "completed":
+        try:
+            delivery = await _deliver(carrier, record, waiting.out)
+        except DeskError as error:
+            failure = error
+    code = watch.close(as_json=waiting.json, delivered=delivery is not None)
+    if failure is not None:
+        raise failure
+    return Exit.CONFLICT if delivery is not None and delivery.skipped else code
+
+
+async def _deliver(carrier: JetStreamCarrier, record: Record, target: Path) -> Delivery:
+    from actors.desk.artifacts import deliver_to, tell
+
+    delivery = await deliver_to(carrier, record, target, force=False)
+    tell(delivery, target)
+    return delivery
+
+
+def follow(
+    wanted: MissionArgument = None,
+    timeout: TimeoutOption = None,
+    data_dir: DataDirOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a mission's timeline from its beginning, then live, until it is over or waits for you."""
+    progress = _Progress()
+    waiting = _waiting(True, True, as_json, timeout, None)
+    _interruptible(progress, _follow(progress, wanted, waiting, data_dir, server))
+
+
+async def _follow(
+    progress: _Progress, wanted: str | None, waiting: Waiting, data_dir: Path | None, server: str | None
+) -> Exit:
+    from actors.desk.connection import connected
+
+    async with connected(data_dir, server, "ceo") as carrier:
+        progress.name = await _find(carrier, wanted)
+        progress.published = True
+        return await _watch(carrier, progress.name, waiting)
+
+
+async def _find(carrier: JetStreamCarrier, wanted: str | None) -> str:
+    from actors.desk.record import find_mission
+    from actors.desk.screen import note
+
+    name = await find_mission(carrier, wanted)
+    if wanted is None:
+        note(f"the latest mission: {name}")
+    return name
+
+
+def ls(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Show the latest N.")] = 20,
+    data_dir: DataDirOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the missions, the latest first."""
+    run(_ls(limit, as_json, data_dir, server))
+
+
+async def _ls(limit: int, as_json: bool, data_dir: Path | None, server: str | None) -> None:
+    from actors.desk.connection import connected
+    from actors.desk.record import missions, read_record
+    from actors.desk.screen import note, out_json, out_table
+    from actors.desk.timeline import spell
+
+    async with connected(data_dir, server, "ceo") as carrier:
+        names = await missions(carrier)
+        records = [await read_record(carrier, name) for name in names[:limit]]
+        now_ns = carrier.now_ns()
+    told = [record.told(now_ns) for record in records]
+    if as_json:
+        out_json(told)
+        return
+    if not told:
+        note("There is no mission yet. Give one: coo mission GOAL --budget USD.")
+        return
+    ages = [spell(now_ns - record.published_ns) for record in records]
+    out_table(
+        ["MISSION", "STATUS", "SPENT", "OF", "AGE", "GOAL"],
+        [
+            (one["id"], one["status"], f"${one['spent_usd']}", f"${one['cap_usd']}", age, one["goal"])
+            for one, age in zip(told, ages, strict=True)
+        ],
+    )
+    if len(names) > limit:
+        note(f"{len(names) - limit} more: coo ls --limit {len(names)}")
+
+
+def show(
+    wanted: MissionArgument = None,
+    data_dir: DataDirOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is known of a mission: its state, tasks, money and files."""
+    run(_show(wanted, as_json, data_dir, server))
+
+
+async def _show(wanted: str | None, as_json: bool, data_dir: Path | None, server: str | None) -> None:
+    from actors.desk.connection import connected
+    from actors.desk.follow import next_step
+    from actors.desk.record import read_record
+    from actors.desk.screen import note, out_json
+    from actors.desk.timeline import sheet
+
+    async with connected(data_dir, server, "ceo") as carrier:
+        record = await read_record(carrier, await _find(carrier, wanted))
+        told = record.told(carrier.now_ns())
+    if as_json:
+        out_json(told)
+        return
+    sheet(told)
+    if hint := next_step(record):
+        note(hint)

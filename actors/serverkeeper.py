@@ -1,0 +1,58 @@
+"""Starts the company's nats-server again, on the port it had, whenever it ends unasked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from actors.server import NatsServer
+from actors.serverbinary import ServerError
+from actors.supervisor import ProcessEvent, RestartPolicy, Restarts, cause
+
+NAME = "nats-server"
+
+
+@dataclass(eq=False)
+class ServerGivenUp(ServerError):
+    """nats-server ended too often; without it nobody can work."""
+
+    text = "nats-server is given up ({reason})"
+    advice = "Its log says why: {log}"
+    reason: str
+    log: Path
+
+
+async def keep(
+    server: NatsServer,
+    on_event: Callable[[ProcessEvent], None],
+    policy: RestartPolicy | None = None,
+    random: Random | None = None,
+) -> None:
+    """Keep a started server running until cancelled; cancel it before the server is stopped.
+
+    Raises:
+        ServerGivenUp: it ended too often, or could not be started again.
+    """
+    loop = asyncio.get_running_loop()
+    restarts = Restarts(policy or RestartPolicy(), random or Random())
+    while True:
+        started_s, pid = loop.time(), server.pid
+        reason = cause(await server.wait_exit())
+        while True:
+            delay_s = restarts.delay_s(now_s=loop.time(), ran_s=loop.time() - started_s)
+            if delay_s is None:
+                raise ServerGivenUp(reason, server.log)
+            on_event(
+                ProcessEvent("crashed", NAME, pid, None, reason, server.log_tail(), restart_in_s=delay_s)
+            )
+            await asyncio.sleep(delay_s)
+            started_s = loop.time()
+            try:
+                await server.restart()
+                break
+            except ServerError as error:  # such as a port that somebody else took meanwhile
+                reason = str(error)
+        on_event(ProcessEvent("started", NAME, server.pid))
