@@ -19,7 +19,7 @@ import msgspec
 from sandbox.archive import Collector
 from sandbox.confined import Confined, confined
 from sandbox.containers import effective_timeout_s
-from sandbox.errors import Unavailable
+from sandbox.errors import RunUnderWay, Unavailable
 from sandbox.memory import holds_more_than
 from sandbox.order import BackendName, Order, Outcome
 from sandbox.policy import Policy
@@ -76,13 +76,14 @@ class BubblewrapBackend:
         """Run one order to its end.
 
         Cancelling kills the whole process tree before the cancellation is passed on.
+
+        Raises:
+            RunUnderWay: the same order is being run.
         """
         async with self._turns:
             with self._locked(order.id) as is_ours:
                 if not is_ours:
-                    return self._not_started(
-                        f"order {order.id} is being run already", "wait for the answer to the first"
-                    )
+                    raise RunUnderWay(order.id)
                 try:
                     async with confined(order, self._policy, self._runtime, self._filter) as box:
                         return await self._attend(order, box)

@@ -19,7 +19,11 @@ class Backend(Protocol):
     name: BackendName
 
     async def run(self, order: Order) -> Outcome:
-        """Run one order to its end; cancelling leaves nothing behind."""
+        """Run one order to its end; cancelling leaves nothing behind.
+
+        Raises:
+            RunUnderWay: the same order is being run, by this process or another.
+        """
         ...
 
     async def sweep(self, older_than_s: float = 0.0) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from sandbox import cgroups
 from sandbox.archive import Collector
 from sandbox.containers import created_s, effective_timeout_s, owner_from
 from sandbox.docker import Attached, Engine
-from sandbox.errors import EngineError
+from sandbox.errors import EngineError, RunUnderWay
 from sandbox.holder import Holder, collect, open_holder, ran_out_of_memory
 from sandbox.order import BackendName, Order, Outcome
 from sandbox.owner import is_dead
@@ -64,6 +64,9 @@ class DockerBackend:
         """Run one order to its end.
 
         Cancelling kills and removes the container before the cancellation is passed on.
+
+        Raises:
+            RunUnderWay: the same order is being run.
         """
         async with self._turns:
             opening = self._work(open_holder, self._engine, order, self._policy)
@@ -102,6 +105,8 @@ class DockerBackend:
         try:
             holder = await asyncio.shield(opening)
         except EngineError as error:
+            if error.kind == "run_under_way":
+                raise RunUnderWay(order.id) from error
             return self._refused(error)
         started = time.monotonic()
         try:
@@ -117,9 +122,12 @@ class DockerBackend:
             )
 
     def _refused(self, error: EngineError) -> Outcome:
-        fix = "wait for the answer to the first" if error.kind == "run_under_way" else error.fix
         return Outcome(
-            status="not_started", backend=self.name, image_id=self._image_id, reason=error.reason, fix=fix
+            status="not_started",
+            backend=self.name,
+            image_id=self._image_id,
+            reason=error.reason,
+            fix=error.fix,
         )
 
     async def _attend(self, order: Order, holder: Holder, started: float) -> Outcome:

@@ -34,6 +34,14 @@ class EngineError(SandboxError):
         self.fix = fix
 
 
+class RunUnderWay(SandboxError):
+    """The same order is being run: wait for its answer instead of running it twice."""
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(f"order {order_id} is being run already")
+        self.order_id = order_id
+
+
 class Unavailable(SandboxError):
     """No backend can isolate a program on this machine; `fix` is what a person can do about it."""
 

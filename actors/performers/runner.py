@@ -13,6 +13,7 @@ from actors import messages as m
 from bus import blobs
 from bus.envelope import Mail, digest
 from bus.errors import BlobMismatch
+from bus.performer import NotNow
 from bus.ports import Carrier
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger("actors")
 
 VERSION = 1
+
+_LOOK_AGAIN_S = 1.0
+"""When to see whether another process that runs this order has answered it."""
 
 _SHOWN_CHARS = 6_000
 """How much of each stream an outcome carries: its end, where an error stands."""
@@ -42,7 +46,7 @@ class SandboxPerformer:
         return _answer(order, status="dropped", status_seq=status_seq)
 
     async def perform(self, order: Mail) -> msgspec.Struct:
-        from sandbox import Order, OrderRefused, Unavailable
+        from sandbox import Order, OrderRefused, RunUnderWay, Unavailable
 
         execute = order.message
         assert isinstance(execute, m.Execute)
@@ -60,7 +64,10 @@ class SandboxPerformer:
             return _answer(order, status="not_started", reason=error.reason, fix=error.fix)
         except (OrderRefused, BlobMismatch) as error:
             return _answer(order, status="failed", reason=str(error), stderr=str(error))
-        outcome = await backend.run(wanted)
+        try:
+            outcome = await backend.run(wanted)
+        except RunUnderWay as error:
+            raise NotNow(str(error), _LOOK_AGAIN_S) from error
         if outcome.status in ("engine_error", "not_started"):
             self._backend = None
             await backend.close()

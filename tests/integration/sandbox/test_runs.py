@@ -4,7 +4,9 @@ import asyncio
 import hashlib
 import time
 
-from sandbox import Backend, File, Order, Skipped
+import pytest
+
+from sandbox import Backend, File, Order, RunUnderWay, Skipped
 
 
 def python(code: str, **order: object) -> Order:
@@ -169,9 +171,8 @@ async def test_the_same_order_twice_at_once_runs_once(backend: Backend) -> None:
     slow = python("import time; time.sleep(1.5); print('done')")
     first = asyncio.create_task(backend.run(slow))
     await asyncio.sleep(0.5)
-    second = await backend.run(slow)
-    assert second.status == "not_started"
-    assert second.fix == "wait for the answer to the first"
+    with pytest.raises(RunUnderWay):
+        await backend.run(slow)
     assert (await first).stdout.head == "done\n"
     assert (await backend.run(slow)).status == "ok"
 
