@@ -163,6 +163,8 @@ class Console:
             self._line(event="ready", **_facts(company, isolation), seconds=round(seconds, 3))
         else:
             print(_block(company, isolation, seconds), flush=True)
+        if not company.guarded:
+            self.note("no credentials for that server, so any actor can write any mail there")
         if isolation.backend is None:
             self.note(f"no sandbox, so no program will run: {isolation.reason}")
             self.note(f"fix: {isolation.fix}")

@@ -60,12 +60,17 @@ class Plan:
 
 @dataclass(kw_only=True)
 class Company:
-    """A company whose actors all serve. `lost` says who was given up, and why."""
+    """A company whose actors all serve.
+
+    `guarded`: there are credentials, so that the broker can tell who writes. `lost` says who was given up,
+    and why.
+    """
 
     plan: Plan
     url: str
     server: NatsServer | None
     supervisor: Supervisor
+    guarded: bool = True
     lost: dict[str, str] = field(default_factory=dict)
     keeper: asyncio.Task[None] | None = None
 
@@ -112,7 +117,11 @@ async def launched(plan: Plan, tell: Tell) -> AsyncIterator[Company]:
             passwords = _passwords(plan)
             server = await _own_server(plan, passwords, stack) if plan.server is None else None
             company = Company(
-                plan=plan, url=plan.server or "", server=server, supervisor=Supervisor([], tell)
+                plan=plan,
+                url=plan.server or "",
+                server=server,
+                supervisor=Supervisor([], tell),
+                guarded=any(passwords.values()),
             )
             if server is not None:
                 company.url = server.url

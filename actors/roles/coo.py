@@ -20,6 +20,7 @@ from typing import Literal
 import msgspec
 
 from actors import messages as m
+from actors.money import usd
 from bus.envelope import Letter, Mail
 from bus.fold import Role, Step
 from bus.table import Error, Ref
@@ -276,8 +277,11 @@ def _pause(
 
 
 def _no_money(desk: Desk, refusal: m.Refusal | None) -> Desk:
-    why = f"no money: the {refusal.scope} limit" if refusal else "no money"
-    fix = "give a new mission a larger budget, or wait for a day or month limit; then coo resume"
+    why = "no money"
+    if refusal is not None:
+        needed, left = usd(refusal.needed_microusd), usd(refusal.remaining_microusd)
+        why = f"no money: the next call needs up to ${needed}, the {refusal.scope} limit has ${left} left"
+    fix = "coo resume once a day or month limit allows it, or coo cancel and give a larger budget"
     return msgspec.structs.replace(_pause(desk, "paused_budget", why, fix), refusal=refusal)
 
 

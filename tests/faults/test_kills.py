@@ -1,4 +1,4 @@
-"""`kill -9` of real processes in the middle of a mission: same end, same deliverable, each attempt booked once."""
+"""`kill -9` of real processes amid a mission: same end, same files, each attempt booked once."""
 
 from __future__ import annotations
 
