@@ -2,7 +2,7 @@
 PY ?= .venv/bin/python
 BIN = $(dir $(PY))
 
-.PHONY: install lock check format lint types floors test wheel
+.PHONY: install lock check format lint types floors test
 
 install:  ## a virtual environment with everything a developer needs, at the locked versions
 	python3 -m venv .venv
@@ -12,7 +12,7 @@ install:  ## a virtual environment with everything a developer needs, at the loc
 lock:  ## resolve the dependencies anew
 	$(BIN)uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --extra dev pyproject.toml -o requirements.lock
 
-check: lint types floors test wheel
+check: lint types floors test  ## what a change must pass
 
 format:
 	$(BIN)ruff check --fix -q .
@@ -30,6 +30,3 @@ floors:  ## who may import whom
 
 test:
 	$(PY) -m pytest
-
-wheel:  ## the built wheel carries what it needs and starts from anywhere
-	$(PY) -m pytest -q tests/acceptance/wheel

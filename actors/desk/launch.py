@@ -1,14 +1,11 @@
 """Starts a company and stops it: its server, its streams, its limits, and one process an actor.
 
-Every process gets only its own password and its own part of the configuration, on stdin. Actors end before
-their server does, so that what they hold is finished and their checkpoints are in the log.
+Actors end before their server does, so that what they hold is finished and their checkpoints are in the log.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -18,12 +15,13 @@ from typing import Literal
 from actors.datadir import DataDir, DataDirError, Locked, Run
 from actors.desk.connection import password, session
 from actors.desk.errors import DeskError, Exit
+from actors.desk.processes import specs
 from actors.messages import Limits
 from actors.server import NatsServer, PortTaken, StillRunning, StoreElsewhere
 from actors.serverbinary import ServerError, configuration_file, find, version
 from actors.serverkeeper import NAME as SERVER
 from actors.serverkeeper import keep
-from actors.supervisor import ProcessEvent, ProcessSpec, Supervisor
+from actors.supervisor import ProcessEvent, Supervisor
 from actors.table import TABLE
 from bus import setup
 from bus.authority import ADMIN, principals, variable
@@ -34,7 +32,6 @@ from bus.publisher import publish_surely
 from bus.subjects import COMPANY, MAIL_STREAM, mail
 from bus.topology import Topology, topology
 from config.settings import Settings
-from config.split import ROLES_WITH_A_MODEL, part
 
 Tell = Callable[[ProcessEvent], None]
 
@@ -42,7 +39,6 @@ START_S = 60.0
 """Time until every actor must serve. They take one or two seconds; a busy machine ten."""
 
 _POLL_S = 0.03
-_SHARED_ENVIRONMENT = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +135,8 @@ async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExit
             await setup.apply(admin, wanted(plan.settings))
             async with session(company.url, "ceo", passwords["ceo"]) as ceo:
                 await publish_limits(ceo, plan.settings)
-            company.supervisor = Supervisor(list(specs(company, passwords)), _listener(company, tell))
+            crew = specs(plan.settings, plan.data_dir, company.url, passwords, plan.replicas)
+            company.supervisor = Supervisor(crew, _listener(company, tell))
             before = await _waiting(admin, [mailbox.name for mailbox in TABLE.mailboxes])
             await stack.enter_async_context(company.supervisor)
             await _until_serving(admin, company, before)
@@ -198,34 +195,6 @@ async def publish_limits(ceo: JetStreamCarrier, settings: Settings) -> int | Non
     if last is not None and last.body == letter.body:
         return None
     return await publish_surely(ceo, letter)
-
-
-def specs(company: Company, passwords: Mapping[str, str]) -> Iterator[ProcessSpec]:
-    """Return every process to start: `replicas` of each actor, the second called `<actor>-2`."""
-    plan = company.plan
-    for role in TABLE.processes:
-        for number in range(1, plan.replicas + 1):
-            name = role if number == 1 else f"{role}-{number}"
-            log = plan.data_dir.log(name)
-            # -P: a folder named `actors` where `coo up` is typed must not be what runs.
-            argv = [sys.executable, "-P", "-m", "actors.process", role, "--server", company.url]
-            yield ProcessSpec(
-                name=name,
-                argv=[*argv, "--config", "-", "--log", str(log)],
-                env=environment(plan.settings, role, passwords[role], os.environ),
-                log=log,
-                stdin=part(plan.settings, role),
-            )
-
-
-def environment(settings: Settings, role: str, secret: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return all that one actor's process may know of ours: model keys only for roles that call models."""
-    names = list(_SHARED_ENVIRONMENT)
-    if role in ROLES_WITH_A_MODEL:
-        names += settings.models.key_env
-    if role == "sandbox":
-        names.append("DOCKER_HOST")
-    return {name: environ[name] for name in names if name in environ} | {variable(role): secret}
 
 
 async def _until_serving(admin: JetStreamCarrier, company: Company, before: dict[str, int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.desk.launch import environment
+from actors.desk.processes import environment
 from actors.serverbinary import configuration_file
 from actors.table import TABLE
 from bus.authority import render

@@ -1,0 +1,50 @@
+"""How each actor's process is started: with its own password and its own part of the settings, no more."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from actors.datadir import DataDir
+from actors.supervisor import ProcessSpec
+from actors.table import TABLE
+from bus.authority import variable
+from config.settings import Settings
+from config.split import ROLES_WITH_A_MODEL, part
+
+_SHARED = ("PATH", "HOME", "LANG", "TMPDIR")
+
+
+def specs(
+    settings: Settings, data_dir: DataDir, url: str, passwords: Mapping[str, str], replicas: int = 1
+) -> list[ProcessSpec]:
+    """Return every process to start: `replicas` of each actor, the second one called `<actor>-2`."""
+    return [
+        _spec(settings, data_dir, url, role, passwords[role], role if number == 1 else f"{role}-{number}")
+        for role in TABLE.processes
+        for number in range(1, replicas + 1)
+    ]
+
+
+def _spec(settings: Settings, data_dir: DataDir, url: str, role: str, secret: str, name: str) -> ProcessSpec:
+    log = data_dir.log(name)
+    # -P: a folder named `actors` where `coo up` is typed must not be what runs.
+    argv = [sys.executable, "-P", "-m", "actors.process", role, "--server", url]
+    return ProcessSpec(
+        name=name,
+        argv=[*argv, "--config", "-", "--log", str(log)],
+        env=environment(settings, role, secret, os.environ),
+        log=log,
+        stdin=part(settings, role),
+    )
+
+
+def environment(settings: Settings, role: str, secret: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return all that one actor's process is told of ours: model keys only if it calls models."""
+    names = list(_SHARED)
+    if role in ROLES_WITH_A_MODEL:
+        names += settings.models.key_env
+    if role == "sandbox":
+        names.append("DOCKER_HOST")
+    return {name: environ[name] for name in names if name in environ} | {variable(role): secret}
