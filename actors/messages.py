@@ -374,7 +374,7 @@ class Declined(Message, frozen=True):
 
 
 class Wake(Message, frozen=True):
-    """Send a tick when the log's time has reached `at_ns`."""
+    """Send a tick when the log's time has reached `at_ns`; it replaces the sender's wake of this name."""
 
     name: str
     at_ns: int

@@ -20,7 +20,15 @@ from actors import log as logs
 from actors.company import loops, serve
 from actors.table import TABLE
 from bus.authority import variable
-from bus.errors import BusError, Unreachable
+from bus.errors import (
+    BusError,
+    DecisionChanged,
+    NewerVersion,
+    NotPermitted,
+    NotSetUp,
+    Unreachable,
+    WrongCredentials,
+)
 from bus.jetstream import connect
 from config.parts import ActorConfig, decode
 
@@ -29,6 +37,8 @@ EX_TEMPFAIL = 75
 
 EX_CONFIG = 78
 """Starting again would not help: rights, credentials, versions, or a log that this code contradicts."""
+
+_HOPELESS = (NotPermitted, WrongCredentials, NotSetUp, NewerVersion, DecisionChanged)
 
 log = structlog.get_logger("actors")
 
@@ -126,7 +136,9 @@ def _ended(role: str, error: BusError) -> int:
     """Say in one line why the process ends, in the log and on stderr."""
     log.critical("actor.failed", error=str(error), kind=type(error).__name__)
     print(f"coo-actor {role}: {error}", file=sys.stderr)
-    return EX_TEMPFAIL if isinstance(error, Unreachable) else EX_CONFIG
+    if isinstance(error, _HOPELESS):
+        return EX_CONFIG
+    return EX_TEMPFAIL if isinstance(error, Unreachable) else 1
 
 
 if __name__ == "__main__":

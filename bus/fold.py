@@ -17,7 +17,7 @@ import msgspec
 
 from bus import subjects
 from bus.envelope import Cause, Letter, Mail, Outgoing, Stored, cause_of, digest, open_mail, seal
-from bus.errors import BadLetter, BadMail
+from bus.errors import BadLetter, BadMail, NewerVersion
 from bus.table import CHECKPOINT, ERROR, Checkpoint, Error, Table
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -87,7 +87,10 @@ class Fold(Generic[S]):
         """Fold the next mail; the caller hands them over in stream order, each once.
 
         An exception of the role is an outcome: the state stays, and the decision carries a dead letter.
-        Only MemoryError, RecursionError and what is no Exception leave this function.
+
+        Raises:
+            NewerVersion: a later version of this role has written here.
+            MemoryError, RecursionError: the process must end; so it must for what is no Exception.
         """
         self.position = stored.seq
         self.now_ns = max(self.now_ns, stored.time_ns)
@@ -95,10 +98,20 @@ class Fold(Generic[S]):
             mail = open_mail(self._table, stored, self.now_ns)
         except BadMail as error:
             return self._refused(stored, error)
-        if mail.kind == CHECKPOINT or self._is_repeated(mail):
+        if isinstance(mail.message, Checkpoint):
+            return self._pass_checkpoint(stored, mail.message)
+        if self._is_repeated(mail):
             return Decision(stored)
         self.count += 1
         return self._decide(stored, mail)
+
+    def _pass_checkpoint(self, stored: Stored, checkpoint: Checkpoint) -> Decision:
+        if checkpoint.version > self._role.version:
+            raise NewerVersion(
+                f"message {stored.seq} was written by version {checkpoint.version} of {self._role.name}, "
+                f"this is version {self._role.version}"
+            )
+        return Decision(stored)
 
     def _is_repeated(self, mail: Mail) -> bool:
         seen = self._seen.setdefault(mail.mission, set())

@@ -17,7 +17,7 @@ import structlog
 
 from bus import deadletters, subjects
 from bus.envelope import Cause, Mail, Outgoing, Stored, cause_of, open_mail, seal
-from bus.errors import BadMail, BusError
+from bus.errors import BadLetter, BadMail, BusError, DecisionChanged
 from bus.fold import DeadLetter, cause_of_unreadable, complaint
 from bus.ports import Carrier, Consumer, Delivery
 from bus.publisher import publish_surely
@@ -175,8 +175,15 @@ class PerformerLoop:
             dead = DeadLetter("raised", f"{type(error).__name__}: {error}", "")
             await self._bury(stored, dead, cause_of(order, stored.headers))
             return
-        if not await self._answered(order):
+        if await self._answered(order):
+            return
+        try:
             await publish_surely(self.carrier, self._seal(order, answer, stored))
+        except DecisionChanged:
+            log.info("answer.second", mailbox=self.performer.name, mission=order.mission)  # the first won
+        except BadLetter as error:
+            dead = DeadLetter("bad_answer", str(error), "")
+            await self._bury(stored, dead, cause_of(order, stored.headers))
 
     def _seal(self, order: Mail, answer: msgspec.Struct, stored: Stored) -> Outgoing:
         return seal(

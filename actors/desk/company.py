@@ -62,6 +62,7 @@ def up(
         config=config,
         replicas=replicas,
     )
+    _log_to_stderr()
     raise typer.Exit(run(_until_signalled(plan, Console(as_json))))
 
 
@@ -74,6 +75,7 @@ def setup(
 ) -> None:
     """Make or update the streams and consumers on a server; repeating it changes nothing."""
     settings = load_settings(config)
+    _log_to_stderr()
     lines = run(_set_up(settings, data_dir, server, check))
     differing = [line for line in lines if not line.endswith(": as expected")]
     if as_json:
@@ -93,6 +95,13 @@ async def _set_up(settings: Settings, data_dir: Path | None, server: str | None,
     with named_errors():
         async with connected(data_dir, server, ADMIN) as admin:
             return await (setup.check if check else setup.apply)(admin, wanted(settings))
+
+
+def _log_to_stderr() -> None:
+    """Keep what the bus logs off stdout, where the data is."""
+    from actors import log
+
+    log.configure("desk", file=None, console=True, level="warning", secrets=())
 
 
 def _port(text: str) -> int | Literal["auto"]:

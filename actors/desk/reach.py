@@ -41,7 +41,7 @@ async def reached(
 
 
 def _log_to_stderr() -> None:
-    """Keep what the bus logs off stdout, where the data is; below a warning it is shown for COO_DEBUG only."""
+    """Keep what the bus logs off stdout, where the data is; COO_DEBUG=1 shows all of it."""
     import structlog
 
     level = logging.DEBUG if os.environ.get("COO_DEBUG") else logging.WARNING

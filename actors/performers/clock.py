@@ -16,8 +16,21 @@ import structlog
 
 from actors import messages as m
 from bus import subjects
-from bus.envelope import Cause, Mail, Outgoing, Stored, base_headers, digest, encode, open_mail, seal
+from bus.deadletters import copy_of
+from bus.envelope import (
+    Cause,
+    Mail,
+    Outgoing,
+    Stored,
+    base_headers,
+    cause_of,
+    digest,
+    encode,
+    open_mail,
+    seal,
+)
 from bus.errors import BadMail
+from bus.fold import DeadLetter, cause_of_unreadable, complaint
 from bus.ports import Carrier, Delivery
 from bus.publisher import publish_surely
 from bus.subjects import COMPANY, MAIL_STREAM
@@ -31,6 +44,9 @@ NAME = "clock"
 _READ_S = 1.0
 _CHECKPOINT_EVERY = 256
 
+MAX_WAKES = 20
+"""Open wakes of one mission; more is a fault of whoever sends them."""
+
 
 class OpenWake(msgspec.Struct, frozen=True, kw_only=True):
     """A wake whose tick is not in the log."""
@@ -43,16 +59,22 @@ class OpenWake(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     at_ns: int
 
+    @property
+    def place(self) -> str:
+        """What a newer wake of the same name replaces."""
+        return f"{self.mission}/{self.sender}/{self.name}"
+
 
 class Wakes(msgspec.Struct, kw_only=True):
-    """The clock's state: open wakes by (sender, id), as `sender/id`."""
+    """The clock's state: open wakes by place."""
 
     open: dict[str, OpenWake] = {}
 
 
 class _Due(NamedTuple):
     at_ns: int
-    key: str
+    place: str
+    id: str
 
 
 class Clock:
@@ -123,39 +145,54 @@ class Clock:
         if checkpoint.version == VERSION:
             self._wakes = msgspec.json.decode(checkpoint.fold, type=Wakes)
             self._position = self._ticks_read_to = checkpoint.position
-            self._heap = [_Due(wake.at_ns, key) for key, wake in self._wakes.open.items()]
+            self._heap = [_Due(wake.at_ns, wake.place, wake.id) for wake in self._wakes.open.values()]
             heapq.heapify(self._heap)
 
     async def _read(self) -> None:
         """Take in wakes first, then ticks: a tick is always behind its wake in the log."""
         while page := await self._carrier.read(MAIL_STREAM, "coo.m.*.clock.wake.*", self._position + 1):
             for stored in page:
-                self._take_wake(stored)
+                await self._take_wake(stored)
             self._position = page[-1].seq
         while page := await self._carrier.read(MAIL_STREAM, "coo.m.*.*.tick.clock", self._ticks_read_to + 1):
-            for stored in page:
-                self._wakes.open.pop(stored.headers.get("coo-cause", ""), None)
+            ticked = {stored.headers.get("coo-cause", "") for stored in page}
+            for wake in list(self._wakes.open.values()):
+                if f"{wake.sender}/{wake.id}" in ticked:
+                    del self._wakes.open[wake.place]
             self._ticks_read_to = page[-1].seq
 
-    def _take_wake(self, stored: Stored) -> None:
+    async def _take_wake(self, stored: Stored) -> None:
         try:
             mail = open_mail(self._table, stored, stored.time_ns)
         except BadMail as error:
-            log.warning("mail.refused", mailbox=NAME, seq=stored.seq, reason=error.reason)
+            await self._bury(stored, DeadLetter(error.reason, error.detail, ""), None)
             return
-        if isinstance(mail.message, m.Wake):
-            key = f"{mail.sender}/{mail.id}"
-            self._wakes.open[key] = _open(mail, mail.message)
-            heapq.heappush(self._heap, _Due(mail.message.at_ns, key))
+        if not isinstance(mail.message, m.Wake):
+            return
+        wake = _open(mail, mail.message)
+        waiting = sum(other.mission == wake.mission for other in self._wakes.open.values())
+        if waiting >= MAX_WAKES and wake.place not in self._wakes.open:
+            dead = DeadLetter("too_many_wakes", f"{wake.mission} has {waiting} open wakes", "")
+            await self._bury(stored, dead, mail)
+            return
+        self._wakes.open[wake.place] = wake
+        heapq.heappush(self._heap, _Due(wake.at_ns, wake.place, wake.id))
+
+    async def _bury(self, stored: Stored, dead: DeadLetter, mail: Mail | None) -> None:
+        cause = cause_of(mail, stored.headers) if mail else cause_of_unreadable(stored, stored.time_ns)
+        for letter in complaint(self._table, NAME, VERSION, stored, dead, cause):
+            await publish_surely(self._carrier, letter)
+        await publish_surely(self._carrier, copy_of(NAME, stored, dead))
 
     # -- ticking --------------------------------------------------------------------------------------
 
     async def _fire(self) -> None:
         while self._heap and self._heap[0].at_ns <= self._carrier.now_ns():
-            wake = self._wakes.open.get(heapq.heappop(self._heap).key)
-            if wake is not None:
+            due = heapq.heappop(self._heap)
+            wake = self._wakes.open.get(due.place)
+            if wake is not None and wake.id == due.id:
                 await publish_surely(self._carrier, self._tick(wake))
-                self._wakes.open.pop(f"{wake.sender}/{wake.id}", None)
+                self._wakes.open.pop(due.place, None)
                 self._since_checkpoint += 1
         if self._since_checkpoint >= _CHECKPOINT_EVERY:
             await self._checkpoint()

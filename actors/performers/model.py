@@ -18,7 +18,7 @@ from actors import messages as m
 from actors.money import cost_microusd
 from actors.performers.purse import Bill, NoMoney, NotSent, Paid, Purse
 from bus import blobs
-from bus.envelope import Mail
+from bus.envelope import MAX_BODY_BYTES, Mail
 from bus.errors import BlobMismatch
 from bus.ports import Carrier
 from bus.table import Table
@@ -140,7 +140,10 @@ class ModelPerformer:
             attempts=paid.attempt,
         )
         try:
-            return await self._read(call, paid.text, request.nonce, usage)
+            reply = await self._read(call, paid.text, request.nonce, usage)
+            if len(msgspec.json.encode(reply)) > MAX_BODY_BYTES:
+                raise ModelError("invalid_answer", "the answer is longer than a message may be")
+            return reply
         except ModelError as error:
             return _reply(call, "failed", usage=usage, error=error.error, detail=error.detail[:2000])
 

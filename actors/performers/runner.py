@@ -26,7 +26,8 @@ VERSION = 1
 _LOOK_AGAIN_S = 1.0
 """When to see whether another process that runs this order has answered it."""
 
-_SHOWN_CHARS = 6_000
+_CONTROLS = {code: "\ufffd" for code in range(32) if chr(code) not in "\n\t"} | {0x7F: "\ufffd"}
+_SHOWN_CHARS = 4_000
 """How much of each stream an outcome carries: its end, where an error stands."""
 
 
@@ -106,8 +107,9 @@ def _told(order: Mail, outcome: sandbox.Outcome) -> m.Outcome:
 
 
 def _end(stream: sandbox.Stream) -> str:
+    """Return the end of a stream without control characters, which would grow sixfold in JSON."""
     text = stream.tail or stream.head
-    return text[-_SHOWN_CHARS:]
+    return text[-_SHOWN_CHARS:].translate(_CONTROLS)
 
 
 def _answer(order: Mail, **more: object) -> m.Outcome:

@@ -75,6 +75,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     loops: int = 0
     mails: int = 0
     pauses: int = 0
+    pause_ends_ns: int = 0
     digest: str = ""
 
     @property
@@ -98,6 +99,9 @@ def handle(desk: Desk, mail: Mail) -> Step:
     if not changed.final and not changed.paused and changed.mails >= changed.terms.max_mails:
         why = f"{changed.mails} mails: the mission does not come to an end"
         changed = _pause(changed, "paused_error", why, "coo cancel it, or coo resume it")
+    if changed.pauses > desk.pauses:
+        ends_ns = mail.now_ns + changed.terms.pause_timeout_s * _SECOND_NS
+        changed = msgspec.structs.replace(changed, pause_ends_ns=ends_ns)
     changed, orders = _drive(changed)
     told = _told(desk, changed, mail)
     return Step(changed, [*told, *letters, *orders])
@@ -109,7 +113,7 @@ def _before(desk: Desk, mail: Mail) -> Step:
             desk = Desk(mission=mission, stage="opening", mails=1)
             letters = [_status(desk, mail), Letter(to="budget", message=_open(mission))]
             if mission.terms.deadline_s:
-                letters.append(_wake("deadline", mail, mission.terms.deadline_s))
+                letters.append(_wake("deadline", mail.now_ns + mission.terms.deadline_s * _SECOND_NS))
             return Step(desk, letters)
         case m.Control():
             return Step(desk, [_declined("there is no such mission")])
@@ -179,7 +183,8 @@ def _on_error(desk: Desk, error: Error) -> Desk:
 def _on_tick(desk: Desk, tick: m.Tick) -> Desk:
     if tick.name == "deadline":
         return _end(desk, "failed", "deadline: the time given for the mission is over")
-    if tick.name == f"pause-{desk.pauses}" and (desk.paused or desk.stage == "releasing"):
+    waiting = desk.paused or desk.stage == "releasing"
+    if tick.name == "pause" and tick.at_ns == desk.pause_ends_ns and waiting:
         return _end(desk, "failed", f"paused_timeout: nobody resumed it ({desk.reason})")
     return desk
 
@@ -361,7 +366,7 @@ def _told(before: Desk, after: Desk, mail: Mail) -> list[Letter]:
         hold = m.HoldWork(reason=after.reason)
         letters += [Letter(to=role, message=hold) for role in ("engineer", "qa")]
     if after.pauses > before.pauses:
-        letters.append(_wake(f"pause-{after.pauses}", mail, after.terms.pause_timeout_s))
+        letters.append(_wake("pause", after.pause_ends_ns))
     return letters
 
 
@@ -382,8 +387,8 @@ def _status(desk: Desk, mail: Mail) -> Letter:
     return Letter(to="ceo", message=status)
 
 
-def _wake(name: str, mail: Mail, after_s: int) -> Letter:
-    return Letter(to="clock", message=m.Wake(name=name, at_ns=mail.now_ns + after_s * _SECOND_NS))
+def _wake(name: str, at_ns: int) -> Letter:
+    return Letter(to="clock", message=m.Wake(name=name, at_ns=at_ns))
 
 
 def _declined(reason: str) -> Letter:

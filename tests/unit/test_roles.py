@@ -80,7 +80,7 @@ SAMPLES: dict[str, list[msgspec.Struct]] = {
     "approved": [m.Approved(digest=DIGEST), m.Approved(digest="other")],
     "rejected": [m.Rejected(digest=DIGEST)],
     "expired": [m.Expired(digest=DIGEST)],
-    "tick": [m.Tick(name=name, at_ns=1) for name in ("deadline", "pause-0", "pause-1", DIGEST)],
+    "tick": [m.Tick(name=name, at_ns=1) for name in ("deadline", "pause", DIGEST)],
     "error": [Error(mailbox="qa", seq=1, reason="raised", detail="d")],
     "request": [m.Request(what="release", digest=DIGEST, why="w", timeout_s=1)],
     "reserve": [
