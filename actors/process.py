@@ -38,6 +38,9 @@ EX_TEMPFAIL = 75
 EX_CONFIG = 78
 """Starting again would not help: rights, credentials, versions, or a log that this code contradicts."""
 
+_DRAIN_S = 9.0
+"""How long a drain may take: a server that is gone must not keep a process for ever."""
+
 _HOPELESS = (NotPermitted, WrongCredentials, NotSetUp, NewerVersion, DecisionChanged)
 
 log = structlog.get_logger("actors")
@@ -125,6 +128,7 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
         if stop.is_set():
             os._exit(128 + number)
         stop.set()
+        loop.call_later(_DRAIN_S, os._exit, EX_TEMPFAIL)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -12,15 +12,24 @@ import contextlib
 import itertools
 import json
 import random
+import sys
 import time
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-import nats.errors
 import structlog
+
+# nats-py imports aiohttp for its WebSocket transport alone, which costs every process 0.1 s of start.
+_HIDDEN = "aiohttp" not in sys.modules
+if _HIDDEN:
+    sys.modules["aiohttp"] = None  # type: ignore[assignment]
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+
+if _HIDDEN:
+    del sys.modules["aiohttp"]
 
 from bus.envelope import Outgoing, Stored
 from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown, Unreachable, WrongCredentials
@@ -74,7 +83,15 @@ async def _probe(url: str, credentials: dict[str, Any]) -> None:
 
     probe = Client()
     try:
-        await probe.connect(url, allow_reconnect=False, error_cb=quiet, connect_timeout=2, **credentials)
+        await probe.connect(
+            url,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,  # else nats-py goes on looking for a server until we cut it off
+            reconnect_time_wait=0.05,  # type: ignore[arg-type]  # takes floats
+            connect_timeout=2,
+            error_cb=quiet,
+            **credentials,
+        )
     finally:
         await probe.close()
         if probe._transport is not None:  # nats-py leaves it open when the server refused the login

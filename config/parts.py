@@ -71,6 +71,7 @@ class SandboxPart(msgspec.Struct, frozen=True, kw_only=True):
     files_bytes: int
     files_count: int
     file_bytes: int
+    pool: int = 2
 
 
 class ActorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

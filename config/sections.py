@@ -152,6 +152,9 @@ class Sandbox(Section):
         description="Where bubblewrap's root file system is kept; empty is a cache folder of its own."
     )
     parallel: Count = Field(description="Programs that run at once; further ones wait.")
+    pool: int = Field(
+        ge=0, description="Started containers kept for the next programs; 0 is none (Docker only)."
+    )
     timeout_s: Positive = Field(description="Wall time a program may take, whatever its mission allows.")
     memory_bytes: Bytes = Field(description="Memory of one program; swap is off, file systems are included.")
     pids: Count = Field(description="Processes and threads of one program.")

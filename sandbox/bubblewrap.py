@@ -20,6 +20,7 @@ from sandbox.archive import Collector
 from sandbox.confined import Confined, confined
 from sandbox.containers import effective_timeout_s
 from sandbox.errors import RunUnderWay, Unavailable
+from sandbox.fitting import misfit
 from sandbox.memory import holds_more_than
 from sandbox.order import BackendName, Order, Outcome
 from sandbox.policy import Policy
@@ -80,6 +81,8 @@ class BubblewrapBackend:
         Raises:
             RunUnderWay: the same order is being run.
         """
+        if (trouble := misfit(order, self._policy)) is not None:
+            return self._not_started(*trouble)
         async with self._turns:
             with self._locked(order.id) as is_ours:
                 if not is_ours:
@@ -167,9 +170,14 @@ class BubblewrapBackend:
             reason=verdict.reason,
         )
 
-    def _not_started(self, reason: str, fix: str) -> Outcome:
+    def _not_started(self, reason: str, fix: str, *limits_hit: str) -> Outcome:
         return Outcome(
-            status="not_started", backend=self.name, image_id=self._runtime.key, reason=reason, fix=fix
+            status="not_started",
+            backend=self.name,
+            image_id=self._runtime.key,
+            limits_hit=limits_hit,
+            reason=reason,
+            fix=fix,
         )
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What a hardened container looks like: from an order and a policy to the engine's options. Pure values."""
+"""What a hardened container looks like: from a policy to the engine's options. Pure values."""
 
 import math
 import time
@@ -18,11 +18,15 @@ HOLDER_USER = "65533:65533"
 
 # A holder whose owner died ends by itself: this long after the program's time-out, files in and out included.
 DEAD_MAN_GRACE_S = 120.0
+# How long a holder may wait for an order. One more such time is on its dead-man timer.
+POOL_LIFE_S = 600.0
+
+RUN_PREFIX, POOL_PREFIX = "coo-run-", "coo-pool-"
 
 LABEL = "coo.sandbox"
-_LABEL_ORDER, _LABEL_CREATED = f"{LABEL}.order", f"{LABEL}.created"
-_LABEL_HOST, _LABEL_BOOT, _LABEL_PID, _LABEL_START = (
-    f"{LABEL}.owner.{part}" for part in ("host", "boot", "pid", "start")
+_LABEL_CREATED = f"{LABEL}.created"
+_LABEL_HOST, _LABEL_BOOT, _LABEL_PID, _LABEL_START, _LABEL_SERIAL = (
+    f"{LABEL}.owner.{part}" for part in ("host", "boot", "pid", "start", "serial")
 )
 
 # Goes before a program's argv. The shell becomes the program; if it cannot, it says so on stderr with 126 or
@@ -42,7 +46,7 @@ PROGRAM_ENVIRONMENT: Mapping[str, str] = {
 
 def container_name(order_id: str) -> str:
     """Return the container's name: the engine's refusal of a second one is the order's lock."""
-    return f"coo-run-{order_id}"
+    return RUN_PREFIX + order_id
 
 
 def effective_timeout_s(order: Order, policy: Policy) -> float:
@@ -50,16 +54,16 @@ def effective_timeout_s(order: Order, policy: Policy) -> float:
     return min(order.timeout_s, policy.timeout_s)
 
 
-def labels(order: Order, owner: Owner) -> dict[str, str]:
-    """Return what a sweep needs to know about a container."""
+def labels(owner: Owner) -> dict[str, str]:
+    """Return what a sweep needs to know about a container or volume."""
     return {
-        LABEL: "run",
-        _LABEL_ORDER: order.id,
+        LABEL: "1",
         _LABEL_CREATED: f"{time.time():.3f}",
         _LABEL_HOST: owner.host,
         _LABEL_BOOT: owner.boot,
         _LABEL_PID: str(owner.pid),
         _LABEL_START: owner.start,
+        _LABEL_SERIAL: owner.serial,
     }
 
 
@@ -71,42 +75,47 @@ def owner_from(labels: Mapping[str, str]) -> Owner:
         boot=labels.get(_LABEL_BOOT, ""),
         pid=int(pid) if pid.isdecimal() else 0,
         start=labels.get(_LABEL_START, ""),
+        serial=labels.get(_LABEL_SERIAL, ""),
     )
 
 
 def created_s(labels: Mapping[str, str]) -> float:
-    """Return when a container was ordered, in seconds since the epoch; 0 when its labels do not say."""
+    """Return when a container was made, in seconds since the epoch; 0 when its labels do not say."""
     try:
         return float(labels.get(_LABEL_CREATED, "0"))
     except ValueError:
         return 0.0
 
 
-def container_options(order: Order, policy: Policy, owner: Owner) -> dict[str, Any]:
+def dead_man_s(timeout_s: float, waiting_s: float = 0.0) -> int:
+    """Return after how many seconds a holder ends by itself; `waiting_s` is for an order to come."""
+    return math.ceil(timeout_s + waiting_s + DEAD_MAN_GRACE_S)
+
+
+def container_options(name: str, image: str, ends_after_s: int, owner: Owner) -> dict[str, Any]:
     """Return the keyword arguments of the SDK's `create_container`, host options apart."""
-    dead_man_s = math.ceil(effective_timeout_s(order, policy) + DEAD_MAN_GRACE_S)
     return {
-        "image": policy.image,
-        "name": container_name(order.id),
-        "entrypoint": ["sleep", str(dead_man_s)],
+        "image": image,
+        "name": name,
+        "entrypoint": ["sleep", str(ends_after_s)],
         "command": [],
         "user": HOLDER_USER,
         "working_dir": WORKSPACE,
         "environment": dict(PROGRAM_ENVIRONMENT),
         "hostname": "sandbox",
-        "labels": labels(order, owner),
+        "labels": labels(owner),
         # Besides network_mode none: skips the engine's network set-up, which halves the start.
         "network_disabled": True,
         "healthcheck": {"test": ["NONE"]},
     }
 
 
-def host_options(policy: Policy) -> dict[str, Any]:
+def host_options(policy: Policy, owner: Owner) -> dict[str, Any]:
     """Return the keyword arguments of the SDK's `create_host_config`: every wall of the container."""
     return {
         "network_mode": "none",
         "read_only": True,
-        "mounts": [_workspace(policy)],
+        "mounts": [_workspace(policy, owner)],
         "tmpfs": {"/tmp": f"rw,nosuid,nodev,mode=1777,size={policy.tmp_bytes}"},
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true", f"seccomp={docker_profile()}"],
@@ -129,7 +138,7 @@ def host_options(policy: Policy) -> dict[str, Any]:
     }
 
 
-def _workspace(policy: Policy) -> dict[str, Any]:
+def _workspace(policy: Policy, owner: Owner) -> dict[str, Any]:
     """Return an anonymous memory-backed volume.
 
     A plain tmpfs comes back empty from a copy out, and a disk volume has no quota; this has neither fault.
@@ -141,6 +150,7 @@ def _workspace(policy: Policy) -> dict[str, Any]:
         "Type": "volume",
         "VolumeOptions": {
             "NoCopy": True,
+            "Labels": labels(owner),
             "DriverConfig": {"Name": "local", "Options": {"type": "tmpfs", "device": "tmpfs", "o": options}},
         },
     }

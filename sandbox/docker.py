@@ -4,8 +4,6 @@ Every foreign error leaves here as an `EngineError` that says what to do about i
 """
 
 import contextlib
-import io
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,57 +13,29 @@ import docker
 import docker.errors
 import requests.exceptions
 
-from sandbox.containers import BY_SHELL, LABEL, PROGRAM_USER, WORKSPACE
+from sandbox.attached import Attached
+from sandbox.containers import BY_SHELL, LABEL, PROGRAM_USER, RUN_PREFIX, WORKSPACE
 from sandbox.errors import EngineError
-from sandbox.streams import Capture, frames
+from sandbox.knock import START_FIX, knock
 
 CLIENT_TIMEOUT_S = 30.0  # of one request; a healthy engine answers in milliseconds, a loaded one in seconds
-_KNOCK_TIMEOUT_S = 5.0
 _REMOVAL_S = 10.0
 _ARCHIVE_CHUNK_BYTES = 256 * 1024
 
-_START_FIX = "start Docker (`sudo systemctl start docker`) or set the sandbox backend to bubblewrap"
-_INSTALL_FIX = (
-    "install Docker (Debian: `sudo apt install docker.io`) or set the sandbox backend to bubblewrap"
-)
-_PERMISSION_FIX = "let your user reach it: `sudo usermod -aG docker $USER`, then log in again"
 _IMAGE_FIX = "run `coo sandbox build`"
 
 
-class ListedRun(NamedTuple):
+class Listed(NamedTuple):
+    """Name a container this package made; one that waits in a pool has no order yet."""
+
     id: str
+    name: str
     labels: Mapping[str, str]
 
-
-class Attached:
-    """Hold the two-way connection to a running program."""
-
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
-        self._socket: socket.socket = raw._sock
-        self._socket.settimeout(None)
-        # Not `raw` itself: bytes that came together with the response's headers wait in this buffer.
-        self._buffered: io.BufferedReader = raw._response.raw._fp.fp
-
-    def drain(self, captures: Mapping[int, Capture], stdin: bytes) -> None:
-        """Send the input, then feed the captures until the stream ends or `hang_up` is called."""
-        with contextlib.suppress(OSError, ValueError):
-            if stdin:
-                self._socket.sendall(stdin)
-                self._socket.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(OSError, ValueError):
-            for stream, chunk in frames(self._buffered.read1):
-                if stream in captures:
-                    captures[stream].feed(chunk)
-
-    def hang_up(self) -> None:
-        """End a drain in another thread: closing does not wake it, and an unread stream blocks the engine."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Give the connection back; the drain must have ended."""
-        self._raw._response.close()
+    @property
+    def order(self) -> str:
+        """Return the id of the order it serves, "" when it waits for one."""
+        return self.name.removeprefix(RUN_PREFIX) if self.name.startswith(RUN_PREFIX) else ""
 
 
 class Engine:
@@ -77,7 +47,7 @@ class Engine:
     """
 
     def __init__(self, host: str, connections: int, timeout_s: float = CLIENT_TIMEOUT_S) -> None:
-        _knock(host)
+        knock(host)
         with self._named("reach the engine"):
             self._api = docker.APIClient(
                 base_url=host, version="auto", timeout=int(timeout_s), max_pool_size=connections
@@ -171,14 +141,30 @@ class Engine:
             self._api.remove_container(container, force=True, v=True)
         # A killed one is removing itself, and the engine answers before that is done.
         give_up = time.monotonic() + _REMOVAL_S
-        while self.labels(container) is not None and time.monotonic() < give_up:
+        while self.find(container) is not None and time.monotonic() < give_up:
             time.sleep(0.02)
 
-    def runs(self) -> list[ListedRun]:
+    def rename(self, container: str, name: str) -> None:
+        """Give a container another name; `run_under_way` when one of that name exists."""
+        with self._named("name the container"):
+            self._api.rename(container, name)
+
+    def made_here(self) -> list[Listed]:
         """Return every container this package made, whoever owns it."""
         with self._named("list containers"):
-            found: list[dict[str, Any]] = self._api.containers(all=True, filters={"label": f"{LABEL}=run"})
-        return [ListedRun(one["Id"], one.get("Labels") or {}) for one in found]
+            found: list[dict[str, Any]] = self._api.containers(all=True, filters={"label": LABEL})
+        return [Listed(one["Id"], one["Names"][0].lstrip("/"), one.get("Labels") or {}) for one in found]
+
+    def volumes(self) -> list[tuple[str, Mapping[str, str]]]:
+        """Return name and labels of every volume this package made that no container uses."""
+        with self._named("list volumes"):
+            found: dict[str, Any] = self._api.volumes(filters={"label": LABEL, "dangling": "true"})
+        return [(one["Name"], one.get("Labels") or {}) for one in found["Volumes"] or []]
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume; one that is gone already is fine."""
+        with self._named("remove the volume", gone_is_fine=True):
+            self._api.remove_volume(name)
 
     def is_running(self, container: str) -> bool:
         """Tell whether a container is there and runs, be it paused."""
@@ -187,11 +173,11 @@ class Engine:
             return bool(answer["State"]["Running"])
         return False
 
-    def labels(self, container: str) -> Mapping[str, str] | None:
-        """Return a container's labels, None when there is none of that name."""
+    def find(self, container: str) -> Listed | None:
+        """Return a container by its name or id, None when there is none."""
         with self._named("inspect the container", gone_is_fine=True):
             answer: dict[str, Any] = self._api.inspect_container(container)
-            return answer["Config"]["Labels"] or {}
+            return Listed(answer["Id"], answer["Name"].lstrip("/"), answer["Config"]["Labels"] or {})
         return None
 
     def pull(self, image: str) -> str:
@@ -234,7 +220,7 @@ class Engine:
             fix = _IMAGE_FIX if kind == "image_missing" else "see the engine's log"
             raise EngineError(kind, f"{doing}: {error.explanation or error}", fix) from error
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-            raise EngineError("docker_api_error", f"{doing}: {error}", _START_FIX) from error
+            raise EngineError("docker_api_error", f"{doing}: {error}", START_FIX) from error
 
 
 def _is_gone(error: docker.errors.APIError) -> bool:
@@ -251,27 +237,3 @@ def _api_trouble(error: docker.errors.APIError) -> Any:
     if error.status_code == 404 and "no such image" in text:
         return "image_missing"
     return "docker_api_error"
-
-
-def _knock(host: str) -> None:
-    """Find out what is wrong before the SDK does: it hides the cause, and leaks the socket.
-
-    Raises:
-        EngineError: nothing listens there, or this user may not use it.
-    """
-    if not host.startswith("unix://"):
-        return
-    with socket.socket(socket.AF_UNIX) as door:
-        door.settimeout(_KNOCK_TIMEOUT_S)
-        try:
-            door.connect(host.removeprefix("unix://"))
-        except FileNotFoundError as error:
-            raise EngineError("docker_not_installed", f"nothing is at {host}", _INSTALL_FIX) from error
-        except PermissionError as error:
-            raise EngineError(
-                "docker_permission_error", f"no permission to use {host}", _PERMISSION_FIX
-            ) from error
-        except OSError as error:
-            raise EngineError(
-                "docker_api_error", f"no engine answers at {host}: {error}", _START_FIX
-            ) from error

@@ -1,16 +1,30 @@
 """One order's container from its making to its removal, as blocking steps."""
 
+import contextlib
+import secrets
 import time
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
 
 from sandbox.archive import Collector, pack
-from sandbox.containers import container_name, container_options, host_options, owner_from
+from sandbox.containers import (
+    POOL_LIFE_S,
+    POOL_PREFIX,
+    container_name,
+    container_options,
+    dead_man_s,
+    effective_timeout_s,
+    host_options,
+    owner_from,
+)
 from sandbox.docker import Engine
 from sandbox.errors import EngineError
 from sandbox.order import Order
-from sandbox.owner import current_owner, is_dead
+from sandbox.owner import Owner, is_dead
 from sandbox.policy import Policy
+from sandbox.pool import Pool, Spare
+
+T = TypeVar("T")
 
 # The kernel's word reaches the engine's events a moment after the process has ended.
 _OOM_NEWS_S = 0.3
@@ -24,37 +38,91 @@ class Holder(NamedTuple):
     born_s: float
 
 
-def open_holder(engine: Engine, order: Order, policy: Policy) -> Holder:
-    """Make a container ready to run an order; leaves nothing behind when it fails.
+class Workshop(NamedTuple):
+    """Say where containers are made, of what, and whose they are; `image_id` so that no rebuild slips in."""
+
+    engine: Engine
+    policy: Policy
+    image_id: str
+    owner: Owner
+
+
+def make_spare(shop: Workshop) -> Spare:
+    """Start a holder that waits for an order; leaves nothing behind when it fails."""
+    name = POOL_PREFIX + secrets.token_hex(8)
+    container = _create(shop, name, dead_man_s(shop.policy.timeout_s, 2 * POOL_LIFE_S))
+    with _removed_on_error(shop.engine, container):
+        shop.engine.start(container)
+    return Spare(container, time.monotonic())
+
+
+def open_holder(shop: Workshop, order: Order, pool: Pool) -> Holder:
+    """Make a container ready to run an order, out of the pool if it can; leaves nothing behind when it fails.
 
     Raises:
         EngineError: also `run_under_way` when the order's container exists and its owner lives.
     """
+    while (spare := pool.take()) is not None:
+        try:
+            return _adopt(shop, order, spare)
+        except EngineError as error:
+            if error.kind == "run_under_way":
+                pool.give_back(spare)
+                raise
+            # It ended while it waited. Nothing of the order has run: the next one, or a new one, can take it.
+            shop.engine.remove(spare.container)
+    ends_after_s = dead_man_s(effective_timeout_s(order, shop.policy))
     born_s = time.time() - 1.0
-    container = _create(engine, order, policy)
-    try:
-        engine.start(container)
+    name = container_name(order.id)
+    container = _under_lock(shop.engine, order, lambda: _create(shop, name, ends_after_s))
+    with _removed_on_error(shop.engine, container):
+        shop.engine.start(container)
+        return _prepared(shop.engine, order, container, born_s)
+
+
+def _adopt(shop: Workshop, order: Order, spare: Spare) -> Holder:
+    born_s = time.time() - 1.0
+    name = container_name(order.id)
+    _under_lock(shop.engine, order, lambda: shop.engine.rename(spare.container, name))
+    return _prepared(shop.engine, order, spare.container, born_s)
+
+
+def _prepared(engine: Engine, order: Order, container: str, born_s: float) -> Holder:
+    if order.files:
         engine.put(container, pack(order.files))
-        exec_id = engine.prepare_program(container, order.argv, with_stdin=bool(order.stdin))
-    except BaseException:
-        engine.remove(container)
-        raise
+    exec_id = engine.prepare_program(container, order.argv, with_stdin=bool(order.stdin))
     return Holder(container, exec_id, born_s)
 
 
-def _create(engine: Engine, order: Order, policy: Policy) -> str:
-    options, host = container_options(order, policy, current_owner()), host_options(policy)
+def _create(shop: Workshop, name: str, ends_after_s: int) -> str:
+    return shop.engine.create(
+        container_options(name, shop.image_id, ends_after_s, shop.owner),
+        host_options(shop.policy, shop.owner),
+    )
+
+
+def _under_lock(engine: Engine, order: Order, take_name: Callable[[], T]) -> T:
+    """Take the order's name, also from a container whose owner died in the middle of it."""
     try:
-        return engine.create(options, host)
+        return take_name()
     except EngineError as error:
         if error.kind != "run_under_way":
             raise
-        found = engine.labels(container_name(order.id))
-        if found is not None and not is_dead(owner_from(found)):
-            raise
-    # The performer died in the middle of this order and its successor was given it again.
-    engine.remove(container_name(order.id))
-    return engine.create(options, host)
+        found = engine.find(container_name(order.id))
+        if found is not None:
+            if not is_dead(owner_from(found.labels)):
+                raise
+            engine.remove(found.id)  # by its id: the name may be another process's by now
+    return take_name()
+
+
+@contextlib.contextmanager
+def _removed_on_error(engine: Engine, container: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        engine.remove(container)
+        raise
 
 
 def ran_out_of_memory(engine: Engine, holder: Holder, *, suspected: bool) -> bool:

@@ -17,6 +17,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     runtime_dir: where bubblewrap's root file system is kept; "" is /var/cache/coo-sandbox for root, else
         ~/.cache/coo-sandbox.
     parallel: runs at once; further ones wait. Each holds two threads.
+    pool: started containers kept waiting for the next order, so that it needs not wait for one; 0 is none.
+        Each costs some 5 MB while it waits. Docker only.
     timeout_s: the longest a program may run, whatever its order says, in wall-clock seconds.
     memory_bytes: memory of the whole run; swap is off, so that a leak ends quickly instead of thrashing. The
         workspace, /tmp and shared memory count into it under Docker.
@@ -37,6 +39,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     docker_host: str = "unix:///var/run/docker.sock"
     runtime_dir: str = ""
     parallel: int = 4
+    pool: int = 2
     timeout_s: float = 300.0
     memory_bytes: int = 512 * MIB
     pids: int = 128

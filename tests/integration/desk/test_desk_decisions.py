@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from actors.table import TABLE
 
 WAIT = ("--timeout", "50s")
@@ -71,6 +73,7 @@ async def test_a_mission_is_paused_resumed_and_cancelled(desk: Any, company: Any
         assert (await desk("follow", name)).code == 3
 
 
+@pytest.mark.slow
 async def test_a_word_that_nobody_answers_is_in_the_log_and_counts_later(desk: Any, company: Any) -> None:
     async with company(process for process in TABLE.processes if process != "approval"):
         asking = (await desk(*ASKING)).out.splitlines()[0]

@@ -56,8 +56,7 @@ def image() -> str:
 
 def orders_under_way(engine: Engine) -> list[str]:
     """Return these tests' orders that have a container; others may use the engine at the same time."""
-    orders = [run.labels["coo.sandbox.order"] for run in engine.runs()]
-    return sorted(order for order in orders if order.startswith("test-"))
+    return sorted(found.order for found in engine.made_here() if found.order.startswith("test-"))
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def our_bwraps() -> list[psutil.Process]:
 
 
 def container_of(engine: Engine, order: str) -> str:
-    (found,) = (run.id for run in engine.runs() if run.labels["coo.sandbox.order"] == order)
+    (found,) = (one.id for one in engine.made_here() if one.order == order)
     return found
 
 
@@ -114,7 +114,7 @@ async def test_a_sweep_removes_a_frozen_run_too(
     owner.kill()
     owner.wait()
     await docker_backend.sweep()
-    assert engine.labels("coo-run-test-frozen") is None
+    assert engine.find("coo-run-test-frozen") is None
 
 
 @pytest.mark.docker

@@ -39,6 +39,10 @@ def refused(wish: Wish) -> str:
         ("1e999999", "not an amount"),
         ("1e30", "more than COO keeps accounts for"),
         ("\x1b[2J", "is not an amount"),
+        ("1_000", "1_000 is not an amount"),
+        ("1e2", "1e2 is not an amount"),
+        ("1." + "0" * 40 + "1", "is not an amount"),
+        ("٢", "is not an amount"),
     ],
 )
 def test_what_is_no_budget_is_refused_in_one_line(budget: str, why: str) -> None:

@@ -4,15 +4,22 @@ import os
 
 from sandbox import Order, Policy
 from sandbox.confinement import program_limits
-from sandbox.containers import container_options, effective_timeout_s, host_options, labels, owner_from
-from sandbox.owner import Owner, current_owner, is_dead
+from sandbox.containers import (
+    container_options,
+    dead_man_s,
+    effective_timeout_s,
+    host_options,
+    labels,
+    owner_from,
+)
+from sandbox.owner import Owner, give_up, is_dead, new_owner
 
-OWNER = Owner(host="h", boot="b", pid=7, start="99")
+OWNER = Owner(host="h", boot="b", pid=7, start="99", serial="1")
 ORDER = Order(id="m-1.qa.5", argv=("true",), timeout_s=500.0)
 
 
 def test_every_wall_is_up_whatever_the_policy() -> None:
-    host = host_options(Policy(memory_bytes=1000, pids=5))
+    host = host_options(Policy(memory_bytes=1000, pids=5), OWNER)
     walls = {
         "network_mode": "none",
         "read_only": True,
@@ -30,10 +37,13 @@ def test_every_wall_is_up_whatever_the_policy() -> None:
 
 
 def test_the_holder_outlives_the_program_but_not_for_ever() -> None:
-    options = container_options(ORDER, Policy(timeout_s=10.0), OWNER)
+    assert dead_man_s(effective_timeout_s(ORDER, Policy(timeout_s=10.0))) == 130
+    assert dead_man_s(10.0, waiting_s=600.0) == 730
+    options = container_options("coo-run-x", "sha256:1", 130, OWNER)
     assert options["entrypoint"] == ["sleep", "130"]
-    assert (options["name"], options["user"], options["network_disabled"]) == (
-        "coo-run-m-1.qa.5",
+    assert (options["name"], options["image"], options["user"], options["network_disabled"]) == (
+        "coo-run-x",
+        "sha256:1",
         "65533:65533",
         True,
     )
@@ -45,16 +55,18 @@ def test_the_policys_time_out_is_the_maximum() -> None:
 
 
 def test_labels_bring_the_owner_back() -> None:
-    assert owner_from(labels(ORDER, OWNER)) == OWNER
+    assert owner_from(labels(OWNER)) == OWNER
     assert owner_from({}) == Owner(host="", boot="", pid=0, start="")
 
 
 def test_an_owner_is_dead_when_its_pid_is_anothers_or_the_machine_was_restarted() -> None:
-    me = current_owner()
+    me = new_owner()
     assert not is_dead(me)
     assert is_dead(Owner(host=me.host, boot=me.boot, pid=os.getpid(), start="1"))
     assert is_dead(Owner(host=me.host, boot="earlier", pid=me.pid, start=me.start))
     assert is_dead(Owner(host=me.host, boot=me.boot, pid=2**22 + 1, start="1"))
+    give_up(me)
+    assert is_dead(me)
 
 
 def test_an_owner_of_another_host_is_never_known_to_be_dead() -> None:
