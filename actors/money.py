@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
 
 MICRO = 1_000_000
 _PICO_PER_MICRO = 1_000_000
-MOST_MICROUSD = 10**15
-"""A thousand million dollars: more is a typing error, and all sums stay far from 64 bits."""
+_AMOUNT = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 
 
 class NotAnAmount(ValueError):
@@ -20,18 +19,15 @@ def parse_usd(text: str) -> int:
     Raises:
         NotAnAmount: no decimal number, negative, NaN, infinite, or with more than six decimals.
     """
-    try:
-        amount = Decimal(text.strip())
-    except InvalidOperation as error:
-        raise NotAnAmount(f"{text} is not an amount. Write 2.00 (US dollars).") from error
-    if not amount.is_finite() or amount < 0:
-        raise NotAnAmount(f"{text} is not an amount. Write 2.00 (US dollars).")
-    micro = amount * MICRO
-    if micro != micro.to_integral_value():
-        raise NotAnAmount(f"{text} is finer than a micro-dollar. Write at most six decimals.")
-    if micro > MOST_MICROUSD:
-        raise NotAnAmount(f"{text} is more than COO keeps accounts for.")
-    return int(micro)
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        raise NotAnAmount(f"{text[:80]} is not an amount. Write 2.00 (US dollars).")
+    whole, fraction = match[1], (match[2] or "").rstrip("0")
+    if len(fraction) > 6:
+        raise NotAnAmount(f"{text[:80]} is finer than a micro-dollar. Write at most six decimals.")
+    if len(whole.lstrip("0")) > 9:
+        raise NotAnAmount(f"{text[:80]} is more than COO keeps accounts for.")
+    return int(whole) * MICRO + int(fraction.ljust(6, "0"))
 
 
 def usd(microusd: int) -> str:

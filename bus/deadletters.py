@@ -6,6 +6,7 @@ never trusts the copy: subject and body come from the mail stream, by the origin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import quote, unquote
 
@@ -20,6 +21,7 @@ from bus.subjects import MAIL_STREAM
 
 _ERROR_CHARS = 1_000
 _TRACEBACK_CHARS = 6_000
+_SEQ = re.compile(r"[0-9]{1,18}", re.ASCII)
 _SAFE = " !#$&'()*+,-./:;<=>?@[]^_`{|}~"
 
 
@@ -57,7 +59,7 @@ def copy_of(mailbox: str, stored: Stored, dead: DeadLetter) -> Outgoing:
 def entry_of(stored: Stored) -> Entry:
     """Read a dead letter; what a forger left out is empty."""
     headers: Mapping[str, str] = stored.headers
-    _, _, mailbox, mission = stored.subject.split(".", 3)
+    _, _, mailbox, mission = [*stored.subject.split(".", 3), "", ""][:4]
     seq = headers.get("coo-dlq-seq", "0")
     return Entry(
         seq=stored.seq,
@@ -65,7 +67,7 @@ def entry_of(stored: Stored) -> Entry:
         mailbox=mailbox,
         mission=mission,
         original_subject=unquote(headers.get("coo-dlq-subject", "")),
-        original_seq=int(seq) if seq.isdigit() else 0,
+        original_seq=int(seq) if _SEQ.fullmatch(seq) else 0,
         reason=headers.get("coo-dlq-reason", ""),
         error=unquote(headers.get("coo-dlq-error", "")),
         traceback=unquote(headers.get("coo-dlq-traceback", "")),
@@ -87,7 +89,7 @@ async def replay(carrier: Carrier, entry: Entry) -> tuple[Outgoing, int]:
             f"dead letter {entry.seq} is not what the log holds at {entry.original_seq}: "
             "it may be forged, and is not replayed"
         )
-    if f".{entry.mailbox}." not in original.subject:
+    if original.subject.split(".")[3:4] != [entry.mailbox]:
         raise ReplayRefused(f"dead letter {entry.seq} was written by {entry.mailbox}, not by its addressee")
     original_id = original.headers.get("ce-id") or digest("unreadable", original.seq)
     n = 1 + await _replays(carrier, original, original_id)

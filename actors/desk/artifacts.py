@@ -44,11 +44,11 @@ def ls(
 
 
 async def _ls(wanted: str, as_json: bool, data_dir: Path | None, server: str | None) -> None:
-    from actors.desk.reach import reached
+    from actors.desk.connection import connected
     from actors.desk.record import listing
     from actors.desk.screen import note, out_json, out_table
 
-    async with reached(data_dir, server) as carrier:
+    async with connected(data_dir, server) as carrier:
         record = await _read(carrier, wanted)
         files = listing(deliverable(record))
     if as_json:
@@ -79,10 +79,10 @@ def get(
 async def _get(
     wanted: str, target: Path, force: bool, as_json: bool, data_dir: Path | None, server: str | None
 ) -> Delivery:
-    from actors.desk.reach import reached
+    from actors.desk.connection import connected
     from actors.desk.screen import note, out, out_json, plain
 
-    async with reached(data_dir, server) as carrier:
+    async with connected(data_dir, server) as carrier:
         record = await _read(carrier, wanted)
         if not record.is_final:
             note(f"{record.name} is {record.state}: these files are not released yet.")

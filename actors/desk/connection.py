@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 from actors.datadir import DataDir, DataDirError
 from actors.desk.errors import DeskError, Exit
 from bus.authority import variable
-from bus.errors import NotPermitted, Unreachable, WrongCredentials
+from bus.errors import NotPermitted, NotSetUp, Unreachable, WrongCredentials
 
 if TYPE_CHECKING:
     from bus.jetstream import JetStreamCarrier
@@ -43,12 +45,15 @@ def password(data_dir: DataDir, principal: str) -> str:
 
 
 @asynccontextmanager
-async def connected(path: Path | None, server: str | None, principal: str) -> AsyncIterator[JetStreamCarrier]:
+async def connected(
+    path: Path | None, server: str | None, principal: str = "ceo"
+) -> AsyncIterator[JetStreamCarrier]:
     """Connect as a principal for the length of a command, and say plainly why that failed.
 
     Raises:
-        DeskError: no server, wrong credentials, or a subject that the principal may not use.
+        DeskError: no server, wrong credentials, missing rights, or a server without the company's streams.
     """
+    _log_to_stderr()
     try:
         data_dir = DataDir(path)
         url = server_url(data_dir, server)
@@ -83,5 +88,21 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
     except NotPermitted as error:
         fix = f"Use credentials that may do this: set {variable(principal)} or --data-dir."
         raise DeskError(Exit.UNREACHABLE, f"{error}.", fix) from error
+    except NotSetUp as error:
+        fix = "Make its streams: coo setup. Or run it all: coo up."
+        raise DeskError(Exit.UNREACHABLE, f"The server has no company: {error}.", fix) from error
+    except WrongCredentials as error:
+        raise DeskError(Exit.UNREACHABLE, f"{error}.", "They were changed meanwhile: try again.") from error
     finally:
         await carrier.close()
+
+
+def _log_to_stderr() -> None:
+    """Keep what the bus logs off stdout, where the data is; COO_DEBUG=1 shows all of it."""
+    import structlog
+
+    level = logging.DEBUG if os.environ.get("COO_DEBUG") else logging.WARNING
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -36,12 +36,12 @@ def ls(data_dir: DataDirOption = None, server: ServerOption = None, as_json: Jso
 
 
 async def _ls(as_json: bool, data_dir: Path | None, server: str | None) -> None:
-    from actors.desk.reach import reached
+    from actors.desk.connection import connected
     from actors.desk.record import pages
     from actors.desk.screen import note, out_json, out_table
     from bus.subjects import DLQ_STREAM
 
-    async with reached(data_dir, server) as carrier:
+    async with connected(data_dir, server) as carrier:
         entries = [_told(stored) async for page in pages(carrier, DLQ_STREAM, "coo.dlq.>") for stored in page]
     if as_json:
         out_json(entries)
@@ -73,10 +73,10 @@ def show(
 async def _show(seq: int, raw: bool, as_json: bool, data_dir: Path | None, server: str | None) -> None:
     import sys
 
-    from actors.desk.reach import reached
+    from actors.desk.connection import connected
     from actors.desk.screen import note, out_json
 
-    async with reached(data_dir, server) as carrier:
+    async with connected(data_dir, server) as carrier:
         stored = await _find(carrier, seq)
         told = _told(stored)
         told["replays"], told["refused"] = await _replays(carrier, stored)
@@ -141,11 +141,11 @@ def replay(
 async def _replay(
     seq: int, dry_run: bool, again: bool, as_json: bool, data_dir: Path | None, server: str | None
 ) -> None:
-    from actors.desk.reach import reached
+    from actors.desk.connection import connected
     from bus.deadletters import ReplayRefused
     from bus.publisher import publish_surely
 
-    async with reached(data_dir, server, _SENDER) as carrier:
+    async with connected(data_dir, server, _SENDER) as carrier:
         entry = _entry(await _find(carrier, seq))
         try:
             letter, n = await _prepared(carrier, entry)

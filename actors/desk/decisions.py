@@ -115,10 +115,10 @@ async def _decide(
 ) -> None:
     from actors import messages as m
     from actors.desk.asking import answer_to, say
-    from actors.desk.reach import reached
+    from actors.desk.connection import connected
     from bus.envelope import digest as hashed
 
-    async with reached(data_dir, server) as carrier:
+    async with connected(data_dir, server) as carrier:
         record = await _read(carrier, wanted)
         asked = _asked(record, digest)
         _show(record)
@@ -196,9 +196,9 @@ async def _control(
 
     from actors import messages as m
     from actors.desk.asking import answer_to, say
-    from actors.desk.reach import reached
+    from actors.desk.connection import connected
 
-    async with reached(data_dir, server) as carrier:
+    async with connected(data_dir, server) as carrier:
         record = await _read(carrier, wanted)
         if record.is_final:
             what = f"{action} changes nothing: {record.name} is {record.state}."

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Text = Optional[str]  # noqa: UP045 - typer reads annotations at run time
 
 MissionArgument = Annotated[
-    Text, typer.Argument(metavar="[MISSION]", help="A mission, or the beginning of its id; else the latest.")
+    Text, typer.Argument(metavar="MISSION", help="A mission, or the beginning of its id; else the latest.")
 ]
 FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Show the timeline until it rests.")]
 TimeoutOption = Annotated[
@@ -122,12 +122,12 @@ async def _mission(
     data_dir: Path | None,
     server: str | None,
 ) -> Exit:
+    from actors.desk.connection import connected
     from actors.desk.order import publish
-    from actors.desk.reach import reached
     from actors.desk.screen import note, out, out_json
     from actors.money import usd
 
-    async with reached(data_dir, server) as carrier:
+    async with connected(data_dir, server) as carrier:
         progress.name = order.name
         repeated = await publish(carrier, order)
         progress.published = True
@@ -186,9 +186,9 @@ def follow(
 async def _follow(
     progress: _Progress, wanted: str | None, waiting: Waiting, data_dir: Path | None, server: str | None
 ) -> Exit:
-    from actors.desk.reach import reached
+    from actors.desk.connection import connected
 
-    async with reached(data_dir, server) as carrier:
+    async with connected(data_dir, server) as carrier:
         progress.name = await _find(carrier, wanted)
         progress.published = True
         return await _watch(carrier, progress.name, waiting)
@@ -215,12 +215,12 @@ def ls(
 
 
 async def _ls(limit: int, as_json: bool, data_dir: Path | None, server: str | None) -> None:
-    from actors.desk.reach import reached
+    from actors.desk.connection import connected
     from actors.desk.record import missions, read_record
     from actors.desk.screen import note, out_json, out_table
     from actors.desk.timeline import spell
 
-    async with reached(data_dir, server) as carrier:
+    async with connected(data_dir, server) as carrier:
         names = await missions(carrier)
         records = [await read_record(carrier, name) for name in names[:limit]]
         now_ns = carrier.now_ns()
@@ -254,13 +254,13 @@ def show(
 
 
 async def _show(wanted: str | None, as_json: bool, data_dir: Path | None, server: str | None) -> None:
+    from actors.desk.connection import connected
     from actors.desk.follow import next_step
-    from actors.desk.reach import reached
     from actors.desk.record import read_record
     from actors.desk.screen import note, out_json
     from actors.desk.timeline import sheet
 
-    async with reached(data_dir, server) as carrier:
+    async with connected(data_dir, server) as carrier:
         record = await read_record(carrier, await _find(carrier, wanted))
         told = record.told(carrier.now_ns())
     if as_json:

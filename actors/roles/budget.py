@@ -211,9 +211,9 @@ def _settle(ledger: Ledger, mail: Mail, fact: m.Settle) -> Ledger:
 def _book_unheld(ledger: Ledger, mail: Mail, fact: m.Settle, cost: int) -> Ledger:
     """Book a settlement that no hold covers in full, and freeze the mission: money left unasked."""
     day, month = period(mail.now_ns)
-    if mail.mission not in ledger.missions:
-        ledger = _open(ledger, mail.mission, m.Open(cap_microusd=0))
-    mission = ledger.missions[mail.mission]
+    mission = ledger.missions.get(mail.mission)
+    if mission is None:
+        raise ValueError(f"{mail.mission} has no account: never opened, or closed and settled")
     known = mission.holds.get(fact.attempt)
     if known is not None and known.by != mail.sender:
         return _freeze(ledger, mail.mission, "settled_by_another")

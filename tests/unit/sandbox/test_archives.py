@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox import File, Policy, Skipped
-from sandbox.archive import MAX_SKIPPED, PROGRAM_UID, Collector, pack, shown
+from sandbox.archive import MAX_SKIPPED, Collector, shown
 
 POLICY = Policy(files_bytes=1000, files_count=3, file_bytes=600)
 
@@ -43,18 +43,6 @@ def collected(stream: bytes, files_in: dict[str, bytes] | None = None, policy: P
 
 def file(path: str, content: bytes) -> File:
     return File(path=path, content=content, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
-
-
-def test_files_in_are_regular_files_and_folders_of_the_programs_user() -> None:
-    with tarfile.open(fileobj=io.BytesIO(pack({"a/b/c.py": b"1", "d": b""}))) as tar:
-        members = [(one.name, one.type, one.mode, one.uid, one.gid) for one in tar]
-    uid = PROGRAM_UID
-    assert members == [
-        ("a", tarfile.DIRTYPE, 0o755, uid, uid),
-        ("a/b", tarfile.DIRTYPE, 0o755, uid, uid),
-        ("a/b/c.py", tarfile.REGTYPE, 0o644, uid, uid),
-        ("d", tarfile.REGTYPE, 0o644, uid, uid),
-    ]
 
 
 def test_only_new_and_changed_files_come_out() -> None:
