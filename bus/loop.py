@@ -14,18 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import structlog
 
-from bus import blobs, deadletters, subjects
-from bus.envelope import MAX_BODY_BYTES, Outgoing, Stored, base_headers, digest, encode
-from bus.errors import DecisionChanged, NewerVersion
-from bus.fold import Decision, Fold, Role
+from bus import checkpoints, deadletters, subjects
+from bus.envelope import Outgoing, Stored, base_headers, digest, encode
+from bus.errors import DecisionChanged
+from bus.fold import Decision, Role
 from bus.ports import Carrier, Consumer, Delivery
 from bus.progress import HALTED_NAK_S, Entry, Key, Nobody, Path, Told
 from bus.publisher import Publisher
 from bus.subjects import COMPANY, DLQ_STREAM, MAIL_STREAM, mailbox_filter
-from bus.table import CHECKPOINT, Checkpoint, Error, Table
+from bus.table import Error, Table
 
 log = structlog.get_logger("bus")
 
@@ -206,19 +205,7 @@ class RoleLoop:
         key.in_log = None
 
     async def _load(self, key: Key) -> None:
-        """Start a fold from the newest checkpoint, else from the beginning of the log."""
-        fold: Fold[Any] = Fold(self.table, self.role)
-        name = self.role.name
-        last = await self.carrier.last(MAIL_STREAM, subjects.mail(key.name, name, CHECKPOINT, name))
-        if last is not None:
-            checkpoint = msgspec.json.decode(last.body, type=Checkpoint)
-            if checkpoint.version > self.role.version:
-                raise NewerVersion(f"{key.name} was decided by version {checkpoint.version} of {name}")
-            if checkpoint.version == self.role.version:
-                blob = checkpoint.blob
-                content = await blobs.get(self.carrier, blob) if blob else bytes(checkpoint.fold)
-                fold.restore(checkpoint, content)
-        key.fold = fold
+        key.fold = fold = await checkpoints.load(self.carrier, self.table, self.role, key.name)
         key.complete_to = fold.position
         key.checkpoint_at = fold.count
 
@@ -329,16 +316,9 @@ class RoleLoop:
         key.snapshot = None
 
     async def _save(self, key: Key, position: int, fold: bytes) -> None:
-        name, version = self.role.name, self.role.version
-        checkpoint = Checkpoint(version=version, position=position, fold=msgspec.Raw(fold))
-        if len(fold) > MAX_BODY_BYTES // 2:
-            ref = await blobs.put(self.carrier, name, fold)
-            checkpoint = Checkpoint(version=version, position=position, blob=ref)
-        checkpoint_id = digest("checkpoint", key.name, name, version, position)
-        headers = base_headers(checkpoint_id, name, CHECKPOINT, self.carrier.now_ns())
-        subject = subjects.mail(key.name, name, CHECKPOINT, name)
+        letter = await checkpoints.letter(self.carrier, self.role, key.name, position, fold)
         saved = asyncio.get_running_loop().create_future()
-        self._publisher.send(Outgoing(subject, headers, encode(checkpoint)), Told(saved))
+        self._publisher.send(letter, Told(saved))
         await saved
 
     # -- leases and the end -------------------------------------------------------------------------

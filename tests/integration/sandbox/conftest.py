@@ -10,7 +10,9 @@ import pytest
 from sandbox import Backend, EngineError, Policy, Unavailable, choose_backend
 from sandbox.build import build_image
 from sandbox.choose import Choice
+from sandbox.containers import owner_from
 from sandbox.docker import Engine
+from sandbox.owner import is_dead
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 
@@ -54,9 +56,11 @@ def image() -> str:
     return POLICY.image
 
 
-def orders_under_way(engine: Engine) -> list[str]:
-    """Return these tests' orders that have a container; others may use the engine at the same time."""
-    return sorted(found.order for found in engine.made_here() if found.order.startswith("test-"))
+def left_by_tests(engine: Engine) -> list[str]:
+    """Return containers and volumes of this process or a dead one; others may use the engine meanwhile."""
+    made = [(found.name, found.labels) for found in engine.made_here()] + engine.volumes()
+    owners = [(name, owner_from(labels)) for name, labels in made]
+    return sorted(name for name, owner in owners if owner.pid == os.getpid() or is_dead(owner))
 
 
 @pytest.fixture
@@ -64,7 +68,7 @@ def engine(image: str) -> Iterator[Engine]:
     """Ask the engine what is there; fail if the test leaves a container behind."""
     engine = Engine(POLICY.docker_host, 2)
     yield engine
-    left = orders_under_way(engine)
+    left = left_by_tests(engine)
     engine.close()
     assert left == []
 

@@ -23,7 +23,7 @@ OWNER = """
 import asyncio, sys
 from sandbox import Order, Policy, choose_backend
 async def main():
-    backend = await choose_backend(sys.argv[1], Policy())
+    backend = await choose_backend(sys.argv[1], Policy(pool=0))
     await backend.run(Order(id=sys.argv[2], argv=("sleep", sys.argv[3])))
 asyncio.run(main())
 """

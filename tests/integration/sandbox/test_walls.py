@@ -1,8 +1,13 @@
 """What a program cannot do, on every backend."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from sandbox import Backend, Order, Outcome, self_test
+
+Until = Callable[[Callable[[], object]], Awaitable[None]]
+HostPids = Callable[[str], list[int]]
 
 
 async def run(backend: Backend, code: str, **order: object) -> Outcome:
@@ -107,8 +112,10 @@ async def test_the_keeper_cannot_be_killed(backend: Backend) -> None:
     assert (outcome.status, outcome.stdout.head) == ("ok", "still here\n")
 
 
-async def test_a_child_that_daemonizes_does_not_survive_the_run(backend: Backend, host_pids) -> None:  # type: ignore[no-untyped-def]
+async def test_a_child_that_daemonizes_does_not_survive_the_run(
+    backend: Backend, until: Until, host_pids: HostPids
+) -> None:
     code = "import os\nif os.fork() == 0:\n os.setsid()\n os.execvp('sleep', ['sleep', '4711.25'])"
     outcome = await run(backend, code)
     assert outcome.status == "ok"
-    assert host_pids("4711.25") == []
+    await until(lambda: not host_pids("4711.25"))
