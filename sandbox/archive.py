@@ -1,7 +1,6 @@
-"""Files into and out of the workspace as tar streams; nothing is ever unpacked on the host."""
+"""Files out of the workspace as a tar stream; nothing is ever unpacked on the host."""
 
 import hashlib
-import io
 import tarfile
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,7 +12,6 @@ from sandbox.policy import Policy
 PROGRAM_UID = 65532  # who the program runs as, on both backends and in the image
 MAX_SKIPPED = 100  # a program can make a million odd names; nobody reads more than this
 _MAX_SHOWN = 200  # characters of an odd name
-_MTIME = 1_577_836_800  # 2020-01-01: the same for every run, and late enough for zip
 _CHUNK_BYTES = 64 * 1024
 
 # Room in the stream for headers: three blocks and the padding of every entry the workspace can hold.
@@ -26,31 +24,6 @@ _KINDS = {
     tarfile.CHRTYPE: "a device",
     tarfile.BLKTYPE: "a device",
 }
-
-
-def pack(files: Mapping[str, bytes]) -> bytes:
-    """Return a tar of files and their folders, all the program's user's; `Order` checked the paths."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for folder in sorted({parent for path in files for parent in _parents(path)}):
-            tar.addfile(_entry(folder, tarfile.DIRTYPE, 0o755))
-        for path, content in sorted(files.items()):
-            entry = _entry(path, tarfile.REGTYPE, 0o644)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def _parents(path: str) -> list[str]:
-    names = path.split("/")[:-1]
-    return ["/".join(names[:depth]) for depth in range(1, len(names) + 1)]
-
-
-def _entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(name)
-    entry.type, entry.mode, entry.mtime = kind, mode, _MTIME
-    entry.uid = entry.gid = PROGRAM_UID
-    return entry
 
 
 class StreamTooLong(Exception):

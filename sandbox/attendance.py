@@ -13,7 +13,7 @@ from sandbox.attached import Attached
 from sandbox.containers import effective_timeout_s
 from sandbox.docker import Engine
 from sandbox.errors import EngineError
-from sandbox.holder import Holder, Workshop, collect, ran_out_of_memory
+from sandbox.holder import Holder, Workshop, collect, program_input, ran_out_of_memory
 from sandbox.order import Order, Outcome
 from sandbox.streams import STDERR, STDOUT, Capture
 from sandbox.verdict import SIGKILL_EXIT, Ending, judge
@@ -51,7 +51,7 @@ class Attendance:
             for stream in (STDOUT, STDERR)
         }
         attached = await self._work(self._shop.engine.start_program, holder.exec_id)
-        drain = self._work(attached.drain, captures, order.stdin)
+        drain = self._work(attached.drain, captures, program_input(order))
         try:
             try:
                 end = await self._await_end(order, holder, drain, flooded)

@@ -14,7 +14,7 @@ import docker.errors
 import requests.exceptions
 
 from sandbox.attached import Attached
-from sandbox.containers import BY_SHELL, LABEL, PROGRAM_USER, RUN_PREFIX, WORKSPACE
+from sandbox.containers import LABEL, PROGRAM_USER, RUN_PREFIX, WORKSPACE
 from sandbox.errors import EngineError
 from sandbox.knock import START_FIX, knock
 
@@ -81,16 +81,11 @@ class Engine:
         with self._named("start the container"):
             self._api.start(container)
 
-    def put(self, container: str, archive: bytes) -> None:
-        """Unpack a tar into the workspace of a running container."""
-        with self._named("copy files in"):
-            self._api.put_archive(container, WORKSPACE, archive)
-
     def prepare_program(self, container: str, argv: Sequence[str], *, with_stdin: bool) -> str:
         """Make the program known to the engine and return its exec id; it does not run yet."""
         with self._named("prepare the program"):
             answer = self._api.exec_create(
-                container, [*BY_SHELL, *argv], stdin=with_stdin, user=PROGRAM_USER, workdir=WORKSPACE
+                container, list(argv), stdin=with_stdin, user=PROGRAM_USER, workdir=WORKSPACE
             )
         return str(answer["Id"])
 

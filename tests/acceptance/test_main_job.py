@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_a_mission_is_followed_to_its_end_and_its_files_are_on_disk(company: Com
 
 
 def test_the_log_reads_like_minutes(company: Company) -> None:
-    company.coo("mission", FIZZBUZZ, "--budget", "1", "--wait")
+    mission = company.coo("mission", FIZZBUZZ, "--budget", "1", "--wait").stdout.split()[0]
 
     async def read() -> list[dict[str, Any]]:
         admin = await connect(company.url, user="admin", password=company.credentials["admin"])
@@ -80,9 +81,7 @@ def test_the_log_reads_like_minutes(company: Company) -> None:
         finally:
             await admin.close()
 
-    import base64
-
-    messages = in_loop(read)
+    messages = [message for message in in_loop(read) if f".{mission}." in message["subject"]]
     assert len(messages) > 30
     for message in messages:
         body = base64.b64decode(message["data"])
