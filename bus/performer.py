@@ -53,6 +53,10 @@ class Performer(Protocol):
         """Return the answer to an order that was dropped, naming the status that was obeyed."""
         ...
 
+    async def close(self) -> None:
+        """Let go of whatever was held between orders; nothing is being performed any more."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Halts:
@@ -125,6 +129,7 @@ class PerformerLoop:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.performer.close()
 
     async def _on_delivery(self, delivery: Delivery) -> None:
         if self._stopping:

@@ -108,6 +108,9 @@ class ModelPerformer:
         assert isinstance(call, m.Call)
         return _reply(call, "dropped", status_seq=status_seq)
 
+    async def close(self) -> None:
+        """Nothing is held between calls."""
+
     async def perform(self, order: Mail) -> msgspec.Struct:
         call = order.message
         assert isinstance(call, m.Call)

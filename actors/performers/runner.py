@@ -89,6 +89,7 @@ class SandboxPerformer:
         """Let go of the engine."""
         if self._backend is not None:
             await self._backend.close()
+            self._backend = None
 
 
 def _told(order: Mail, outcome: sandbox.Outcome) -> m.Outcome:

@@ -69,6 +69,7 @@ class Digger:
     def __init__(self) -> None:
         self.started: list[int] = []
         self.cancelled = 0
+        self.closed = False
 
     async def perform(self, order: Mail) -> msgspec.Struct:
         assert isinstance(order.message, Dig)
@@ -88,6 +89,9 @@ class Digger:
 
     def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
         return Dug(dropped_at=status_seq)
+
+    async def close(self) -> None:
+        self.closed = True
 
 
 @pytest.fixture
@@ -217,7 +221,7 @@ async def test_a_stopped_performer_gives_its_order_to_another(world: Any) -> Non
     async with digging(await world.carrier(), first):
         await carrier.publish(letter(Dig(depth=99), "o-1"))
         await eventually(lambda: first.started == [99])
-    assert first.cancelled == 1
+    assert (first.cancelled, first.closed) == (1, True)
 
     async with digging(await world.carrier(), second):
         await eventually(lambda: second.started == [99], timeout_s=0.9)
