@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,13 +45,24 @@ def role(name: str) -> Role[Any]:
 
 
 def loops(
-    process: str, carrier: Carrier, config: ActorConfig, find_backend: FindBackend | None = None
+    process: str,
+    carrier: Carrier,
+    config: ActorConfig,
+    find_backend: FindBackend | None = None,
+    nonce: str = "",
 ) -> list[Loop]:
-    """Return the loops that one actor process runs, a mailbox each."""
-    return [_loop(mailbox.name, carrier, config, find_backend) for mailbox in TABLE.mailboxes_of(process)]
+    """Return the loops that one actor process runs, a mailbox each.
+
+    `nonce` names this process in the money path and must be its alone; by default it is random.
+    """
+    nonce = nonce or secrets.token_hex(8)
+    names = [mailbox.name for mailbox in TABLE.mailboxes_of(process)]
+    return [_loop(name, carrier, config, find_backend, nonce) for name in names]
 
 
-def _loop(mailbox: str, carrier: Carrier, config: ActorConfig, find_backend: FindBackend | None) -> Loop:
+def _loop(
+    mailbox: str, carrier: Carrier, config: ActorConfig, find_backend: FindBackend | None, nonce: str
+) -> Loop:
     if mailbox == "clock":
         from actors.performers.clock import Clock
 
@@ -66,7 +78,7 @@ def _loop(mailbox: str, carrier: Carrier, config: ActorConfig, find_backend: Fin
 
         assert config.model is not None
         name = mailbox.removeprefix("model-")
-        model = ModelPerformer(name, TABLE, carrier, config.model, _clients(config.model))
+        model = ModelPerformer(name, TABLE, carrier, config.model, _clients(config.model), nonce)
         return _performer(model, carrier, config.bus, MODEL_CALLS)
     return RoleLoop(role(mailbox), TABLE, carrier, _settings(config.bus))
 

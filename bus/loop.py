@@ -8,7 +8,6 @@ with the next mail, whoever handles it.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,7 +62,8 @@ class RoleLoop:
         self._keys: OrderedDict[str, Key] = OrderedDict()
         self._publisher = Publisher(carrier)
         self._consumer: Consumer | None = None
-        self._unhandled: set[Delivery] = set()
+        self._unhandled: dict[Delivery, None] = {}
+        self._saves: dict[asyncio.Task[None], None] = {}
         self._stopping = False
         self._fatal: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._path = Path()
@@ -105,7 +105,7 @@ class RoleLoop:
             delivery.nak()
             return
         self._path.note(delivery)
-        self._unhandled.add(delivery)
+        self._unhandled[delivery] = None
         stored = delivery.stored
         key = self._key(COMPANY if self._per_company else subjects.mission_token(stored.subject))
         if key.error is not None:
@@ -159,6 +159,10 @@ class RoleLoop:
         key.queue.clear()
         key.worker = None
 
+    def _saved(self, task: asyncio.Task[None]) -> None:
+        self._saves.pop(task, None)
+        self._worker_done(task)
+
     def _worker_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
             self._die(error)
@@ -178,10 +182,10 @@ class RoleLoop:
             self.handled(delivery)
 
     async def _yield(self) -> None:
-        now = time.perf_counter()
-        if now >= self._slice_end:
+        clock = asyncio.get_running_loop().time
+        if clock() >= self._slice_end:
             await asyncio.sleep(0)
-            self._slice_end = time.perf_counter() + _SLICE_S
+            self._slice_end = clock() + _SLICE_S
 
     # -- catching up --------------------------------------------------------------------------------
 
@@ -279,11 +283,11 @@ class RoleLoop:
         return (deadletters.copy_of(self.role.name, stored, dead),)
 
     def handled(self, delivery: Delivery) -> None:
-        self._unhandled.discard(delivery)
+        self._unhandled.pop(delivery, None)
         delivery.ack()
 
     def give_back(self, delivery: Delivery, delay_s: float = 0.0) -> None:
-        self._unhandled.discard(delivery)
+        self._unhandled.pop(delivery, None)
         delivery.nak(delay_s)
 
     def report_halt(self, key: Key, error: DecisionChanged) -> None:
@@ -311,8 +315,9 @@ class RoleLoop:
         """Publish a key's snapshot; every letter of mail up to its position is in the log by now."""
         assert key.snapshot is not None
         position, fold = key.snapshot
-        task = asyncio.ensure_future(self._save(key, position, fold))
-        task.add_done_callback(self._worker_done)
+        task = asyncio.create_task(self._save(key, position, fold))
+        self._saves[task] = None
+        task.add_done_callback(self._saved)
         key.snapshot = None
 
     async def _save(self, key: Key, position: int, fold: bytes) -> None:
@@ -346,9 +351,8 @@ class RoleLoop:
         except TimeoutError:
             log.warning("drain.cut_short", role=self.role.name)
         await self._publisher.stop()
-        for key in self._keys.values():
-            if key.worker is not None:
-                key.worker.cancel()
+        for task in [*self._saves, *(key.worker for key in self._keys.values() if key.worker)]:
+            task.cancel()
         for delivery in list(self._unhandled):
             self.give_back(delivery)
 

@@ -102,6 +102,12 @@ class _MemoryDelivery:
             self.pull.handled()
             self.consumer.acked(self.stored.seq)
 
+    def forget(self) -> None:
+        """Handle it without the server hearing of it: the lease runs out, and it comes again."""
+        if not self.done and not self.pull.gone:
+            self.done = True
+            self.pull.handled()
+
     def nak(self, delay_s: float = 0.0) -> None:
         if not self.done and not self.pull.gone:
             self.done = True

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from actors.desk.errors import DeskError, Exit
 from actors.desk.main import JsonOption, run
+from actors.desk.screen import plain
 from actors.desk.settings import ConfigOption, load_settings
 
 if TYPE_CHECKING:
     from config.sections import Sandbox
-    from sandbox import Choice, Policy
+    from sandbox import Choice, Order, Outcome, Policy
+    from sandbox.order import BackendName
+
+
+NOT_ITS_OWN_END = 70
+"""Exit code of `run` when the program did not end by itself."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,8 @@ class Found:
     backend: str | None
     reason: str = ""
     fix: str = ""
+    details: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +43,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True)
     group.command("build")(build)
     group.command("doctor")(doctor)
+    group.command("run")(run_program)
     app.add_typer(group, name="sandbox", help="What programs run in.")
 
 
@@ -42,20 +53,132 @@ def build(
         Optional[str],  # noqa: UP045
         typer.Option("--base", help="An image to build on; `host` is this machine's own Python."),
     ] = None,
+    packages: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--with", metavar="PKG", help="A Python package more, as NAME or NAME==VERSION."),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Build the Docker image; without a registry in reach, on this machine's own Python."""
     from sandbox.build import build_image
-    from sandbox.errors import EngineError
+    from sandbox.errors import EngineError, PackageError
 
     wanted = load_settings(config).sandbox
     tag = tag or wanted.image
     try:
-        built = run(build_image(tag, base, _progress, docker_host=wanted.docker_host))
+        built = run(
+            build_image(tag, base, _progress, packages=packages or (), docker_host=wanted.docker_host)
+        )
+    except PackageError as error:
+        raise DeskError(Exit.USAGE, f"{error.reason}.", error.fix) from error
     except EngineError as error:
         raise DeskError(Exit.UNREACHABLE, f"{error.reason}.", error.fix) from error
     print(json.dumps({"image": tag, "id": built}) if as_json else f"{tag} {built}")
+
+
+def run_program(
+    argv: Annotated[list[str], typer.Argument(metavar="ARGV", help="The program and its arguments.")],
+    backend: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--backend", help="auto, docker or bubblewrap; the configured one without it."),
+    ] = None,
+    source: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--input", help="A folder whose files the program gets."),
+    ] = None,
+    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds it may run.")] = 60.0,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", help="A folder for the files it wrote or changed."),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run any program as a mission would; its exit code, or 70 when it did not end by itself."""
+    from sandbox import FolderRefused, OrderRefused
+    from sandbox.folders import write_folder
+
+    wanted = load_settings(config).sandbox
+    choice = _choice(backend or wanted.backend)
+    limits = policy(wanted.model_copy(update={"pool": 0}))
+    try:
+        outcome = run(_run_once(choice, limits, _order(argv, source, timeout_s, limits)))
+        if out is not None:
+            write_folder(outcome, out)
+    except FolderRefused as error:
+        raise DeskError(Exit.USAGE, f"{error.reason}.", f"{error.fix.capitalize()}.") from error
+    except (OrderRefused, UnicodeEncodeError) as error:
+        raise DeskError(Exit.USAGE, f"{error}.", "coo sandbox run --help says what can be asked.") from error
+    if as_json:
+        print(json.dumps(_facts(outcome)))
+    else:
+        _show(outcome)
+    own_end = outcome.status in ("ok", "failed") and outcome.exit_code is not None
+    raise typer.Exit(outcome.exit_code or 0 if own_end else NOT_ITS_OWN_END)
+
+
+def _choice(name: str) -> Choice:
+    match name:
+        case "auto" | "docker" | "bubblewrap":
+            return name
+    raise DeskError(
+        Exit.USAGE, f"There is no backend {plain(name, 80)}.", "Choose auto, docker or bubblewrap."
+    )
+
+
+def _order(argv: list[str], source: Path | None, timeout_s: float, limits: Policy) -> Order:
+    from sandbox import Order
+    from sandbox.folders import read_folder
+
+    files = {} if source is None else read_folder(source, limits)
+    return Order(id=f"by-hand-{secrets.token_hex(8)}", argv=tuple(argv), files=files, timeout_s=timeout_s)
+
+
+async def _run_once(choice: Choice, limits: Policy, order: Order) -> Outcome:
+    from sandbox import Outcome, Unavailable, choose_backend
+
+    try:
+        backend = await choose_backend(choice, limits, _progress)
+    except Unavailable as error:
+        tried: BackendName = "bubblewrap" if choice == "bubblewrap" else "docker"
+        return Outcome(status="not_started", backend=tried, reason=error.reason, fix=error.fix)
+    try:
+        return await backend.run(order)
+    finally:
+        await backend.close()
+
+
+def _facts(outcome: Outcome) -> dict[str, object]:
+    from sandbox.order import whole_text
+
+    return {
+        "status": outcome.status,
+        "exit_code": outcome.exit_code,
+        "stdout": whole_text(outcome.stdout),
+        "stderr": whole_text(outcome.stderr),
+        "files": [{"path": one.path, "sha256": one.sha256, "size": one.size} for one in outcome.files],
+        "skipped": [{"path": one.path, "reason": one.reason} for one in outcome.skipped],
+        "limits_hit": list(outcome.limits_hit),
+        "backend": outcome.backend,
+        "wall_ms": outcome.wall_ms,
+        "reason": outcome.reason,
+        "fix": outcome.fix,
+    }
+
+
+def _show(outcome: Outcome) -> None:
+    from sandbox.order import whole_text
+
+    for stream, target in ((outcome.stdout, sys.stdout), (outcome.stderr, sys.stderr)):
+        target.buffer.write(whole_text(stream).encode("utf-8", "replace"))
+        target.flush()
+    if outcome.status not in ("ok", "failed"):
+        _progress(f"coo: {outcome.status}: {plain(outcome.reason, 400)}")
+    if outcome.fix:
+        _progress(f"     {outcome.fix}")
+    for one in outcome.skipped:
+        _progress(f"coo: left in the sandbox: {plain(one.path, 200)}: {one.reason}")
 
 
 def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
@@ -68,7 +191,9 @@ def doctor(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     else:
         for each in (found["docker"], found["bubblewrap"]):
             print(f"{each.choice:11} {'works' if each.backend else f'does not work: {each.reason}'}")
-        print(f"{'configured':11} {wanted.backend}: {chosen.backend or 'nothing works'}")
+            for line in (*(f"{name} {value}" for name, value in each.details.items()), *each.warnings):
+                _progress(f"{'':11} {line}")
+        print(f"{'configured':11} {wanted.backend}: {chosen.backend or 'nothing works'}", flush=True)
     if chosen.backend is None:
         raise DeskError(Exit.UNREACHABLE, f"No sandbox, so nothing can run: {chosen.reason}.", chosen.fix)
 
@@ -84,11 +209,7 @@ async def _examined(wanted: Sandbox) -> dict[str, Found]:
             f"Docker: {docker.reason}; bubblewrap: {bubblewrap.reason}",
             f"{docker.fix}; or: {bubblewrap.fix}",
         )
-    return {"docker": docker, "bubblewrap": bubblewrap, "auto": Found("auto", *_rest(auto))}
-
-
-def _rest(found: Found) -> tuple[str | None, str, str]:
-    return found.backend, found.reason, found.fix
+    return {"docker": docker, "bubblewrap": bubblewrap, "auto": replace(auto, choice="auto")}
 
 
 async def examine(choice: Choice, wanted: Sandbox) -> Found:
@@ -102,7 +223,8 @@ async def examine(choice: Choice, wanted: Sandbox) -> Found:
     try:
         if backend.name == "docker":  # the other one was tested when it was chosen
             await self_test(backend)
-        return Found(choice, backend.name)
+        details, warnings = await backend.describe()
+        return Found(choice, backend.name, details=details, warnings=warnings)
     except Unavailable as error:
         return Found(choice, None, error.reason, error.fix)
     finally:

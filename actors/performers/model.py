@@ -31,6 +31,9 @@ log = structlog.get_logger("actors")
 
 VERSION = 1
 
+MAX_ATTEMPTS = 3
+"""How often a call that brings no answer in time is made anew, each time on a hold of its own."""
+
 _TEMPLATE_TOKENS = 256 + 2 * 32
 """Allowance for what a provider's chat template adds to a system and a user message."""
 
@@ -93,7 +96,13 @@ class ModelPerformer:
     version = VERSION
 
     def __init__(
-        self, role: str, table: Table, carrier: Carrier, part: ModelPart, clients: Mapping[str, Client]
+        self,
+        role: str,
+        table: Table,
+        carrier: Carrier,
+        part: ModelPart,
+        clients: Mapping[str, Client],
+        nonce: str,
     ) -> None:
         self.name = f"model-{role}"
         self._role = role
@@ -101,7 +110,7 @@ class ModelPerformer:
         self._part = part
         self._clients = clients
         self._prompts = PromptManager()
-        self._purse = Purse(self.name, VERSION, table, carrier)
+        self._purse = Purse(self.name, VERSION, table, carrier, nonce)
 
     def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
         call = order.message
@@ -165,14 +174,15 @@ class ModelPerformer:
         worst = cost(bound, request.max_output_tokens)
         if worst <= 0:
             raise ModelError("no_price", f"{request.call.model} has no price: no call")
-        try:
-            return await self._purse.pay(order, worst, terms.timeout_s, complete)
-        except NotSent as error:
-            raise ModelError("not_sent", str(error)) from error
-        except TimeoutError as error:
-            raise ModelError(
-                "timeout", f"no answer in {terms.timeout_s} s; what it cost is in doubt"
-            ) from error
+        for _ in range(MAX_ATTEMPTS):
+            try:
+                return await self._purse.pay(order, worst, terms.timeout_s, complete)
+            except NotSent as error:
+                raise ModelError("not_sent", str(error)) from error
+            except TimeoutError:
+                log.warning("call.timed_out", mission=order.mission, model=request.call.model)
+        why = f"no answer in {terms.timeout_s} s, {MAX_ATTEMPTS} times; what that cost is in doubt"
+        raise ModelError("timeout", why)
 
     async def _request(self, order: Mail, call: m.Call, terms: ModelTerms) -> Request:
         nonce = hashlib.sha256(order.id.encode()).hexdigest()[:16]

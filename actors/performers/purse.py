@@ -8,7 +8,6 @@ did not settle is waited out and left in doubt.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ import structlog
 
 from actors import messages as m
 from bus import blobs, subjects
-from bus.envelope import Cause, Mail, open_mail, seal
+from bus.envelope import Cause, Mail, Stored, open_mail, seal
 from bus.errors import DecisionChanged
 from bus.ports import Carrier
 from bus.publisher import publish_surely
@@ -82,17 +81,18 @@ class Attempt(msgspec.Struct, kw_only=True):
     refused: m.Refused | None = None
     settled: m.Settle | None = None
     nonce: str = ""
+    sent_ns: int = 0
 
 
 class Purse:
     """Pays for the calls of one model mailbox. The nonce names this process in `sent`."""
 
-    def __init__(self, mailbox: str, version: int, table: Table, carrier: Carrier) -> None:
+    def __init__(self, mailbox: str, version: int, table: Table, carrier: Carrier, nonce: str) -> None:
         self._mailbox = mailbox
         self._version = version
         self._table = table
         self._carrier = carrier
-        self._nonce = secrets.token_hex(8)
+        self._nonce = nonce
 
     async def pay(
         self,
@@ -158,8 +158,8 @@ class Purse:
             elif last.refused is not None:
                 raise NoMoney(last.refused.refusal)
             elif last.granted is not None and not last.nonce:
-                if await self._claim(order, n, last.granted):
-                    return _Claim(n, last.granted.expires_ns)
+                if (found := await self._claim(order, n, last.granted)) is not None:
+                    return found
             else:
                 await asyncio.sleep(pause)  # for the guard, or for the process that sent it
                 pause = min(pause * 1.5, _LONGEST_LOOK_S)
@@ -183,48 +183,52 @@ class Purse:
         except DecisionChanged as error:  # another version reserved another amount: that one counts
             log.warning("reserve.differs", error=str(error))
 
-    async def _claim(self, order: Mail, n: int, granted: m.Granted) -> bool:
-        """Write `sent` and say whether it is the first one, logged before the hold's expiry."""
+    async def _claim(self, order: Mail, n: int, granted: m.Granted) -> _Claim | Paid | None:
+        """Write `sent` and return the right to call, if this one is the first, logged before the expiry.
+
+        What led here may be a view that is minutes old, if this process stood still. So the log is read
+        again, complete to our own `sent`: an answer that was paid for meanwhile is used, and this attempt
+        given back.
+        """
         sent = m.Sent(attempt=granted.attempt, nonce=self._nonce, microusd=granted.microusd)
         seq = await self._write(order, sent, f"{n}.{self._nonce}")
-        pattern = subjects.mail(order.mission, "budget", "sent", self._mailbox)
-        start = order.seq + 1
-        while True:  # a read is complete only when it returned what we know to be there
-            for stored in await self._carrier.read(MAIL_STREAM, pattern, start):
-                start = stored.seq + 1
-                message = open_mail(self._table, stored, stored.time_ns).message
-                if isinstance(message, m.Sent) and message.attempt == granted.attempt:
-                    return message.nonce == self._nonce and stored.time_ns < granted.expires_ns
-                if stored.seq >= seq:
-                    return False
+        attempts = await self._attempts(order, seq)
+        if attempts[n].nonce != self._nonce or attempts[n].sent_ns >= granted.expires_ns:
+            return None
+        for number, attempt in attempts.items():
+            if attempt.settled is not None and attempt.settled.answer is not None:
+                await self._write(order, m.Void(attempt=granted.attempt, proof="not_sent"), n)
+                return await self._paid(attempt.settled, attempt.settled.answer, number)
+        return _Claim(n, granted.expires_ns)
 
-    async def _attempts(self, order: Mail) -> dict[int, Attempt]:
-        """Read what the log says of every attempt at an order, by its number."""
+    async def _attempts(self, order: Mail, through: int = 0) -> dict[int, Attempt]:
+        """Read what the log says of every attempt at an order, complete to a sequence, by its number."""
         attempts: dict[int, Attempt] = {}
-        for pattern in (
-            subjects.mail(order.mission, "budget", "*", self._mailbox),
-            subjects.mail(order.mission, self._mailbox, "*", "budget"),
+        for pattern, last in (
+            (subjects.mail(order.mission, "budget", "*", self._mailbox), through),
+            (subjects.mail(order.mission, self._mailbox, "*", "budget"), 0),
         ):
             start = order.seq + 1
-            while page := await self._carrier.read(MAIL_STREAM, pattern, start):
-                start = page[-1].seq + 1
+            while (page := await self._carrier.read(MAIL_STREAM, pattern, start)) or start <= last:
                 for stored in page:
-                    self._note(attempts, open_mail(self._table, stored, stored.time_ns), order)
+                    start = stored.seq + 1
+                    self._note(attempts, stored, order)
         return attempts
 
-    def _note(self, attempts: dict[int, Attempt], mail: Mail, order: Mail) -> None:
-        name = getattr(mail.message, "attempt", "")
-        call_id, _, number = name.rpartition(".")
+    def _note(self, attempts: dict[int, Attempt], stored: Stored, order: Mail) -> None:
+        message = open_mail(self._table, stored, stored.time_ns).message
+        call_id, _, number = getattr(message, "attempt", "").rpartition(".")
         if call_id != order.id or not number.isdigit():
             return
         attempt = attempts.setdefault(int(number), Attempt())
-        match mail.message:
+        match message:
             case m.Granted() as granted:
                 attempt.granted = granted
             case m.Refused() as refused:
                 attempt.refused = refused
-            case m.Sent(nonce=nonce):
-                attempt.nonce = attempt.nonce or nonce
+            case m.Sent(nonce=nonce) if not attempt.nonce:
+                attempt.nonce = nonce
+                attempt.sent_ns = stored.time_ns
             case m.Settle() as settled:
                 attempt.settled = attempt.settled or settled
 

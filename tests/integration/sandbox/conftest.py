@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from private_dockerd import PrivateDockerd
 
 from sandbox import Backend, EngineError, Policy, Unavailable, choose_backend
 from sandbox.build import build_image
@@ -71,6 +73,20 @@ def engine(image: str) -> Iterator[Engine]:
     left = left_by_tests(engine)
     engine.close()
     assert left == []
+
+
+@pytest.fixture(scope="session")
+def spare_dockerd(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateDockerd]:
+    """Run an engine of the tests' own, with the image, that a test may kill and start again."""
+    if os.geteuid() != 0 or shutil.which("dockerd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None:
+        pytest.skip("a second engine needs root and dockerd")
+    dockerd = PrivateDockerd(tmp_path_factory.mktemp("dockerd"))
+    try:
+        dockerd.start()
+        dockerd.copy_image(POLICY.docker_host, image)
+        yield dockerd
+    finally:
+        dockerd.stop()
 
 
 @pytest.fixture(params=[pytest.param("docker", marks=pytest.mark.docker), "bubblewrap"])

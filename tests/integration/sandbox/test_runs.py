@@ -181,3 +181,60 @@ async def test_runs_at_once_do_not_see_each_other(backend: Backend) -> None:
     code = "import os, time; open('mine', 'w').close(); time.sleep(0.5); print(sorted(os.listdir('.')))"
     outcomes = await asyncio.gather(*(backend.run(python(code, id=f"test-{n}")) for n in range(6)))
     assert [outcome.stdout.head for outcome in outcomes] == ["['mine']\n"] * 6
+
+
+async def test_many_files_that_fit_are_all_there(backend: Backend) -> None:
+    files = {f"f{number}": b"" for number in range(400)}
+    code = "import os; print(len(os.listdir('.')))"
+    assert (await backend.run(python(code, files=files))).stdout.head == "400\n"
+
+
+async def test_more_files_than_the_workspace_holds_are_told_before_anything_starts(backend: Backend) -> None:
+    many = await backend.run(python("pass", files={f"{number}": b"" for number in range(10_000)}))
+    large = await backend.run(python("pass", files={"large": bytes(17 << 20)}))
+    assert (many.status, many.limits_hit) == ("not_started", ("workspace_inodes",))
+    assert (large.status, large.limits_hit) == ("not_started", ("workspace_bytes",))
+    assert many.fix
+    assert large.fix
+
+
+async def test_files_and_input_come_together(backend: Backend) -> None:
+    code = "import sys; print(open('d/a').read(), len(sys.stdin.read()), sys.stdin.read())"
+    outcome = await backend.run(python(code, files={"d/a": b"file", "e": b""}, stdin=b"y" * 200_000))
+    assert (outcome.status, outcome.stdout.head) == ("ok", "file 200000 \n")
+
+
+async def test_a_closed_pipe_ends_a_program_as_it_does_anywhere(backend: Backend) -> None:
+    outcome = await backend.run(
+        Order(id="test-run", argv=("sh", "-c", "yes | head -1; echo end"), files={"a": b"1"})
+    )
+    assert (outcome.status, outcome.stdout.head, outcome.stderr.head) == ("ok", "y\nend\n", "")
+
+
+@pytest.mark.docker
+async def test_both_backends_bring_the_same_files(
+    docker_backend: Backend, bubblewrap_backend: Backend
+) -> None:
+    code = (
+        "import json, os, pathlib, random, sqlite3\n"
+        "random.seed(7)\n"
+        "pathlib.Path('out/deep').mkdir(parents=True)\n"
+        "pathlib.Path('out/deep/data.bin').write_bytes(random.randbytes(100_000))\n"
+        "pathlib.Path('out/ä b.txt').write_text('text\\n')\n"
+        "pathlib.Path('seen.json').write_text(json.dumps([sorted(os.listdir('.')), os.getcwd(), os.getuid(),"
+        " sorted(set(os.environ) - {'HOSTNAME', 'PWD', 'OLDPWD', 'SHLVL', '_', 'LC_CTYPE'})]))\n"
+        "os.symlink('seen.json', 'link')\n"
+        "os.remove('gone')\n"
+        "os.chmod('kept', 0o755)\n"
+        "print('done')\n"
+    )
+    files = {"kept": b"same", "changed": b"old", "gone": b"x", "pkg/__init__.py": b""}
+    both = [
+        await one.run(python(code, files=files, id="test-same"))
+        for one in (docker_backend, bubblewrap_backend)
+    ]
+    first, second = (
+        (o.status, o.exit_code, o.stdout, o.stderr, o.files, o.skipped, o.limits_hit) for o in both
+    )
+    assert first == second
+    assert [file.path for file in both[0].files] == ["out/deep/data.bin", "out/ä b.txt", "seen.json"]

@@ -1,0 +1,1 @@
+"""The whole company under a seeded scheduler: any order, any crash, any delay, the same every time."""

@@ -1,0 +1,294 @@
+"""One seeded run of the whole company, and what must hold after it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from random import Random
+from typing import Any
+
+import msgspec
+import structlog
+
+from actors import messages as m
+from actors.chaos.clockwork import run as run_on_virtual_time
+from actors.chaos.faults import CALM, PROFILES, ChaosCarrier, Fate, Odds
+from actors.chaos.recorded import RECORDED, RecordedBackend
+from actors.company import loops, serve
+from actors.table import TABLE
+from bus.envelope import Stored, open_letter
+from bus.memory import MemoryServer
+from bus.topology import topology
+from config.parts import ActorConfig, BusPart, LogPart, ModelPart, ModelTerms, SandboxPart
+
+GOAL = "Write a word count tool with tests"
+"""The reference mission: its work is rejected once and done again."""
+
+START_NS = 1_800_000_000_000_000_000
+_END_S = 4 * 3600.0
+"""Virtual seconds after which a run that has not ended is a failure."""
+
+_ACK_WAIT_S = 5
+_WINDOW_S = 60
+
+
+class Failed(Exception):
+    """A run did not hold what the company promises."""
+
+
+@dataclass
+class Ending:
+    """What a run came to: comparable between runs."""
+
+    state: str
+    deliverable: dict[str, str]
+    settled_microusd: int
+    late_microusd: int
+    doubtful_microusd: int
+    steps: dict[str, int] = field(default_factory=dict)
+    crashes: int = 0
+    messages: int = 0
+
+
+@cache
+def _record() -> dict[str, list[object]]:
+    record: dict[str, list[object]] = json.loads(RECORDED.read_text("utf-8"))
+    return record
+
+
+def config_of(process: str) -> ActorConfig:
+    """Return a process's configuration: constants, so that a seed means the same on every machine."""
+    bus = BusPart(
+        ack_wait_s=_ACK_WAIT_S,
+        duplicate_window_s=_WINDOW_S,
+        max_ack_pending=1000,
+        window=8,
+        checkpoint_every=7,
+    )
+    terms = ModelTerms(
+        provider="scripted",
+        max_output_tokens=8_000,
+        context_tokens=131_072,
+        timeout_s=5.0,
+        input_picousd_per_token=1_000_000,
+        output_picousd_per_token=4_000_000,
+        cache_hit_picousd_per_token=None,
+    )
+    return ActorConfig(
+        bus=bus,
+        log=LogPart(level="error", secret_env=()),
+        model=ModelPart(default="scripted", models={"scripted": terms}),
+        sandbox=msgspec.convert({"backend": "bubblewrap", **_SANDBOX}, SandboxPart),
+    )
+
+
+def _sandbox_defaults() -> dict[str, Any]:
+    from sandbox import Policy
+
+    names = {f.name for f in msgspec.structs.fields(SandboxPart)}
+    return {k: v for k, v in msgspec.structs.asdict(Policy()).items() if k in names}
+
+
+_SANDBOX = _sandbox_defaults()
+
+
+class Simulation:
+    """The company on a log in memory; processes die and come back as their fate wills."""
+
+    def __init__(self, seed: int, odds: Odds, crash: tuple[str, int] | None = None) -> None:
+        self.chance = Random(seed)
+        self.odds = odds
+        self.crashes = 0
+        self._crash = crash
+        self._shift_ns = 0
+        self._now: Callable[[], float] = lambda: 0.0
+        shape = topology(TABLE, ack_wait_s=_ACK_WAIT_S, duplicate_window_s=_WINDOW_S)
+        self.server = MemoryServer(shape, clock=self._clock)
+        self.fates: dict[str, Fate] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+        self.error: BaseException | None = None
+
+    def _clock(self) -> int:
+        if self.chance.random() < self.odds.clock_step:
+            self._shift_ns += int(self.chance.uniform(-1, 1) * self.odds.clock_step_s * 1e9)
+        return START_NS + self._shift_ns + int(self._now() * 1e9)
+
+    async def play(self, replicas: int) -> None:
+        """Run the mission to its end, then let everything come to rest."""
+        self._now = asyncio.get_running_loop().time
+        for process in TABLE.processes:
+            for n in range(replicas):
+                self._keepers.append(asyncio.create_task(self._keep(process, f"{process}-{n}")))
+        await self._say(
+            "budget", "company", m.Limits(day_microusd=10**7, month_microusd=10**8, mission_microusd=10**6)
+        )
+        models = dict.fromkeys(("coo", "engineer", "qa"), "scripted")
+        mission = m.Mission(goal=GOAL, budget_microusd=10**6, terms=m.Terms(models=models))
+        await self._say("coo", "m-1", mission)
+        try:
+            async with asyncio.timeout(_END_S):
+                while not self._is_at_rest():
+                    await asyncio.sleep(1.0)
+                    if self.error is not None:
+                        raise Failed(f"a process died: {self.error!r}") from self.error
+        except TimeoutError:
+            raise Failed(f"no end in {_END_S:.0f} s: the mission is {self.state()}") from None
+        finally:
+            for keeper in self._keepers:
+                keeper.cancel()
+            await asyncio.gather(*self._keepers, return_exceptions=True)
+            self.server.close()
+
+    async def _say(self, to: str, mission: str, message: msgspec.Struct) -> None:
+        letter = open_letter(
+            TABLE, sender="ceo", to=to, mission=mission, message=message, id=f"said-{to}", time_ns=START_NS
+        )
+        await self.server.connect().publish(letter)
+
+    async def _keep(self, process: str, name: str) -> None:
+        """Start a process, and start it again when it was killed."""
+        while True:
+            carrier = self.server.connect()
+            killed = asyncio.Event()
+
+            def crash(carrier: Any = carrier, killed: asyncio.Event = killed) -> None:
+                carrier.kill()
+                killed.set()
+
+            fate = Fate(self.chance, self.odds, crash)
+            if self._crash and self._crash[0] == name and not self.crashes:
+                fate.crash_at = self._crash[1]
+            self.fates[name] = fate
+            nonce = f"{self.chance.getrandbits(64):016x}"
+            carried = ChaosCarrier(carrier, fate)
+            work = loops(process, carried, config_of(process), self._backend, nonce)
+            task = asyncio.create_task(serve(work, asyncio.Event()))
+            waiting = asyncio.ensure_future(killed.wait())
+            try:
+                await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+                if not killed.is_set():
+                    self.error = task.exception() or Failed(f"{name} ended by itself")
+                    return
+            finally:
+                carrier.kill()
+                waiting.cancel()
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            self.crashes += 1
+            await asyncio.sleep(self.chance.uniform(0.0, 3.0))
+
+    async def _backend(self) -> Any:
+        return RecordedBackend(_record(), self.chance)
+
+    # -- looking --------------------------------------------------------------------------------------
+
+    def mail(self, kind: str, to: str = "*") -> list[tuple[Stored, Any]]:
+        rows = {row.kind: row.message for row in TABLE.rows}
+        found = []
+        for stored in self.server.stream("COO").messages:
+            tokens = stored.subject.split(".")
+            if tokens[4] == kind and to in ("*", tokens[3]):
+                found.append((stored, msgspec.json.decode(stored.body, type=rows[kind])))
+        return found
+
+    def state(self) -> m.Status | None:
+        statuses = [status for _, status in self.mail("status")]
+        return max(statuses, key=lambda status: status.at, default=None)
+
+    def _is_at_rest(self) -> bool:
+        """Say whether the mission is over and every hold is resolved by its time."""
+        status = self.state()
+        if status is None or status.state not in m.FINAL or not self.mail("close"):
+            return False
+        now_ns = self._clock()
+        return all(granted.expires_ns < now_ns for _, granted in self.mail("granted"))
+
+    def _settled_late(self) -> set[str]:
+        """Return settled attempts beyond the first of each call: all but one were in doubt before.
+
+        Raises:
+            Failed: a call was made twice although the first one was settled within its hold's time.
+        """
+        expiry = {fact.attempt: fact.expires_ns for _, fact in self.mail("granted")}
+        first: dict[str, tuple[Stored, str]] = {}
+        late = set()
+        for stored, fact in self.mail("settle"):
+            call = fact.attempt.rpartition(".")[0]
+            before, attempt = first.setdefault(call, (stored, fact.attempt))
+            if attempt == fact.attempt:
+                continue
+            if before.time_ns < expiry[attempt] and stored.time_ns < expiry[fact.attempt]:
+                raise Failed(f"call {call} was paid for twice, at {before.seq} and {stored.seq}")
+            late.add(fact.attempt)
+        return late
+
+    def ending(self) -> Ending:
+        status = self.state()
+        assert status is not None
+        settled = {fact.attempt: fact.microusd for _, fact in self.mail("settle")}
+        held = {fact.attempt: fact.microusd for _, fact in self.mail("granted")}
+        sent = {fact.attempt for _, fact in self.mail("sent")}
+        late = self._settled_late()
+        return Ending(
+            state=status.state,
+            deliverable={path: ref.digest for path, ref in status.deliverable.items()},
+            settled_microusd=sum(cost for attempt, cost in settled.items() if attempt not in late),
+            late_microusd=sum(settled[attempt] for attempt in late),
+            doubtful_microusd=sum(held[attempt] for attempt in sent - settled.keys()),
+            steps={name: fate.steps for name, fate in self.fates.items()},
+            crashes=self.crashes,
+            messages=len(self.server.stream("COO").messages),
+        )
+
+
+def simulate(
+    seed: int, odds: Odds | None = None, replicas: int = 1, crash: tuple[str, int] | None = None
+) -> Ending:
+    """Play the reference mission under a seed and check what must hold.
+
+    Raises:
+        Failed: it does not hold; the same seed shows it again.
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    random.seed(seed)  # the jitter of retries
+    simulation = Simulation(seed, odds or PROFILES[seed % len(PROFILES)], crash)
+    run_on_virtual_time(simulation.play(replicas))
+    ending = simulation.ending()
+    _check_letters(simulation)
+    _check_ending(ending, calm())
+    return ending
+
+
+@cache
+def calm() -> Ending:
+    """What the mission comes to when nothing goes wrong."""
+    simulation = Simulation(0, CALM)
+    run_on_virtual_time(simulation.play(1))
+    return simulation.ending()
+
+
+def _check_ending(ending: Ending, calm: Ending) -> None:
+    if (ending.state, ending.deliverable) != (calm.state, calm.deliverable):
+        raise Failed(f"ended as {ending.state} with {sorted(ending.deliverable)}, not as {calm.state}")
+    if ending.settled_microusd != calm.settled_microusd:
+        raise Failed(f"settled {ending.settled_microusd}, a calm run {calm.settled_microusd}")
+
+
+def _check_letters(simulation: Simulation) -> None:
+    """Each letter is in the log once; none of ours is in the dead letters.
+
+    A process stopped past the duplicate window between its read and its publish may write a copy; every
+    fold skips it.
+    """
+    messages = simulation.server.stream("COO").messages
+    first: dict[tuple[str, str], Stored] = {}
+    for stored in messages:
+        before = first.setdefault((stored.subject, stored.headers["ce-id"]), stored)
+        if before is not stored and stored.time_ns - before.time_ns < _WINDOW_S * 1e9:
+            raise Failed(f"in the log twice within the window: {before.seq} and {stored.seq}")
+    if dead := simulation.server.stream("COO_DLQ").messages:
+        raise Failed(f"a dead letter: {dead[0].headers.get('coo-dlq-error')}")
