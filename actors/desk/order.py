@@ -178,6 +178,8 @@ def _terms(wish: Wish, settings: Settings) -> m.Terms:
         models=models,
         max_output_tokens=max(settings.models.catalog[name].max_output_tokens for name in models.values()),
         ask_release=ask,
+        ask_raise="raise" in settings.approvals.ask,
+        on_new_day=settings.approvals.on_new_day,
         max_rounds=settings.mission.max_rounds,
         max_loops=settings.mission.max_loops,
         max_mails=settings.mission.max_mails,

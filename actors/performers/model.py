@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import structlog
 
 from actors import messages as m
-from actors.money import cost_microusd
-from actors.performers.purse import Bill, NoMoney, NotSent, Paid, Purse
+from actors.money import PICO_PER_MICRO, cost_microusd
+from actors.performers.bill import Bill, Grant, NoMoney, NotSent, Paid, Price, Spent, TooManyAttempts
+from actors.performers.purse import Purse
 from bus import blobs
 from bus.envelope import MAX_BODY_BYTES, Mail
 from bus.errors import BlobMismatch
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("actors")
 
-VERSION = 1
+VERSION = 2
 
 _TEMPLATE_TOKENS = 256 + 2 * 32
 """Allowance for what a provider's chat template adds to a system and a user message."""
@@ -49,22 +50,32 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What a client is asked: the call it comes from, the rendered prompt, the bound of the answer."""
+    """What a client is asked: the call it comes from, the rendered prompt, the bound of the answer.
+
+    `attempt` names the hold that pays for it.
+    """
 
     role: str
     call: m.Call
     prompt: Prompt
     nonce: str
     max_output_tokens: int
+    attempt: str = ""
 
 
 @dataclass(frozen=True)
 class Completion:
-    """A provider's answer, with the tokens that it counted."""
+    """A provider's answer, with the tokens that it counted, and its own figure of the cost if it gave one.
+
+    With a `failure` it is no answer, but a bill all the same.
+    """
 
     text: str
     input_tokens: int
     output_tokens: int
+    cached_tokens: int = 0
+    microusd: int | None = None
+    failure: str = ""
 
 
 class Client(Protocol):
@@ -125,6 +136,8 @@ class ModelPerformer:
         terms = self._part.models.get(call.model)
         if terms is None:
             raise ModelError("unknown_model", f"no price or no model {call.model}: coo config show --origin")
+        if terms.stale_from_ns is not None and self._carrier.now_ns() >= terms.stale_from_ns:
+            raise ModelError("stale_price", f"the price of {call.model} is too old: coo prices shows it")
         client = self._clients[terms.provider]
         client.check(self._role, call)
         request = await self._request(order, call, terms)
@@ -148,24 +161,31 @@ class ModelPerformer:
             return _reply(call, "failed", usage=usage, error=error.error, detail=error.detail[:2000])
 
     async def _pay(self, order: Mail, terms: ModelTerms, client: Client, request: Request) -> Paid:
-        def cost(input_tokens: int, output_tokens: int) -> int:
-            prices = (terms.input_picousd_per_token, terms.output_picousd_per_token)
-            return cost_microusd([(input_tokens, prices[0]), (output_tokens, prices[1])])
-
-        async def complete() -> tuple[str, Bill]:
-            answer = await client.complete(request)
-            microusd = cost(answer.input_tokens, answer.output_tokens)
-            return answer.text, Bill(microusd, answer.input_tokens, answer.output_tokens)
-
         prompt = request.prompt
         bound = len(prompt.system.encode()) + len(prompt.user.encode()) + _TEMPLATE_TOKENS
-        worst = cost(bound, request.max_output_tokens)
-        if worst <= 0:
+        worst = _worst(terms, bound, request.max_output_tokens)
+        if worst <= 0 or terms.input_picousd_per_token <= 0 or terms.output_picousd_per_token <= 0:
             raise ModelError("no_price", f"{request.call.model} has no price: no call")
+        least = min(terms.min_output_tokens, request.max_output_tokens)
+        price = Price(worst, _worst(terms, bound, least), terms.timeout_s)
+
+        async def complete(grant: Grant) -> tuple[str, Bill]:
+            tokens = min(request.max_output_tokens, _affordable(terms, bound, grant.microusd))
+            asked = replace(request, attempt=grant.attempt, max_output_tokens=tokens)
+            answer = await client.complete(asked)
+            bill = _bill(terms, answer)
+            if answer.failure:
+                raise Spent(answer.failure, bill)
+            return answer.text, bill
+
         try:
-            return await self._purse.pay(order, worst, terms.timeout_s, complete)
+            return await self._purse.pay(order, price, complete)
         except NotSent as error:
-            raise ModelError("not_sent", str(error)) from error
+            raise ModelError(error.proof, str(error)) from error
+        except Spent as error:
+            raise ModelError("cut_short", f"{error}; what it cost is booked") from error
+        except TooManyAttempts as error:
+            raise ModelError("too_many_attempts", str(error)) from error
         except TimeoutError as error:
             raise ModelError(
                 "timeout", f"no answer in {terms.timeout_s} s; what it cost is in doubt"
@@ -231,6 +251,36 @@ class ModelPerformer:
             raise ModelError("invalid_answer", str(error)) from error
         refs = await asyncio.gather(*(blobs.put(self._carrier, self.name, files[path]) for path in files))
         return dict(zip(files, refs, strict=True))
+
+
+def _worst(terms: ModelTerms, input_tokens: int, output_tokens: int) -> int:
+    """Return what a call can cost at most, whatever the provider has cached."""
+    dearest = max(terms.input_picousd_per_token, terms.cache_hit_picousd_per_token or 0)
+    return cost_microusd([(input_tokens, dearest), (output_tokens, terms.output_picousd_per_token)])
+
+
+def _affordable(terms: ModelTerms, input_tokens: int, microusd: int) -> int:
+    """Return how many tokens of answer a grant pays for beside the prompt."""
+    left = microusd * PICO_PER_MICRO - input_tokens * max(
+        terms.input_picousd_per_token, terms.cache_hit_picousd_per_token or 0
+    )
+    return max(1, left // terms.output_picousd_per_token)
+
+
+def _bill(terms: ModelTerms, answer: Completion) -> Bill:
+    """Book the provider's own figure if it gave one, else the tokens at our prices."""
+    cost = answer.microusd
+    if cost is None:
+        hit = terms.cache_hit_picousd_per_token
+        cached = answer.cached_tokens if hit is not None else 0
+        cost = cost_microusd(
+            [
+                (answer.input_tokens - cached, terms.input_picousd_per_token),
+                (cached, hit or 0),
+                (answer.output_tokens, terms.output_picousd_per_token),
+            ]
+        )
+    return Bill(cost, answer.input_tokens, answer.output_tokens)
 
 
 def _verdict(verdict: object) -> m.Verdict:
