@@ -35,9 +35,9 @@ def reason(refusal: m.Refusal) -> str:
     match refusal.scope:
         case "mission" | "day" | "month":
             limit = f"the {refusal.scope} limit has ${left} left"
-            return f"no money: the next call needs up to ${needed}, {limit}"
+            return f"no money: the next call needs at least ${needed}, {limit}"
         case scope:
-            return f"no money: the next call needs up to ${needed}, refused: {scope}"
+            return f"no money: the next call needs at least ${needed}, refused: {scope}"
 
 
 def fix(refusal: m.Refusal, mission: str, on_new_day: str) -> str:

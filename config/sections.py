@@ -77,7 +77,7 @@ class RoleModels(Section):
 
 class Model(Section):
     provider: Literal["scripted", "openai"] = Field(
-        description="Who is called. `scripted` answers from a script, offline; `openai` is any compatible endpoint."
+        description="Who is called. `scripted` answers offline, from a script; `openai` is a compatible server."
     )
     base_url: str = Field(default="", description="Where the endpoint is, as https://host/v1.")
     key_env: str | None = Field(
@@ -184,7 +184,7 @@ class Sandbox(Section):
 
 class Approvals(Section):
     ask: tuple[Literal["release", "raise"], ...] = Field(
-        description="What the company asks the CEO: `release` of the result, `raise` of a cap that is used up."
+        description="What the company asks the CEO: `release` of the result, `raise` of a used-up cap."
     )
     on_new_day: Literal["resume", "wait"] = Field(
         description="What a mission does that waits for a day or month limit, when the next one begins (UTC)."

@@ -96,7 +96,8 @@ class Books:
             case m.Open(cap_microusd=cap) if self.accounts[f"mission:{mail.mission}"].limit is None:
                 self.accounts[f"mission:{mail.mission}"].limit = cap
             case m.Reserve(attempt=attempt, microusd=asked):
-                self.waiting.setdefault((mail.mission, attempt), asked)
+                if (mail.mission, attempt) not in self.holds and (mail.mission, attempt) not in self._refused:
+                    self.waiting.setdefault((mail.mission, attempt), asked)
             case m.Sent(attempt=attempt, nonce=nonce):
                 self._sent(mail, attempt, nonce)
             case m.Settle() as bill:
@@ -176,6 +177,8 @@ class Books:
         self._open.pop(key, None)
         if hold.status == "in_doubt":
             self._doubt(key, hold, -before)
+        if hold.status in ("voided", "released"):  # no hold covers it any more: it counts when it came
+            hold.day, hold.held = rfc3339(self._time_ns)[:10], 0
         if cost > hold.held:
             self.overruns.append(f"{bill.attempt} was billed {cost}, {hold.held} were held")
         what = "corrected" if hold.status == "in_doubt" else "settled"

@@ -122,6 +122,7 @@ async def _mission(
     data_dir: Path | None,
     server: str | None,
 ) -> Exit:
+    from actors.desk.limits import with_cap
     from actors.desk.order import publish
     from actors.desk.reach import reached
     from actors.desk.screen import note, out, out_json
@@ -129,6 +130,7 @@ async def _mission(
 
     async with reached(data_dir, server) as carrier:
         progress.name = order.name
+        order = await with_cap(carrier, order)
         repeated = await publish(carrier, order)
         progress.published = True
         if as_json:

@@ -54,10 +54,11 @@ class Wish:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """A mission ready to be published, and its id."""
+    """A mission ready to be published, and its id. `by_default`: nobody said what it may cost."""
 
     name: str
     mission: m.Mission
+    by_default: bool = False
 
 
 def resolve(wish: Wish) -> Order:
@@ -75,7 +76,7 @@ def resolve(wish: Wish) -> Order:
     if cap <= 0:
         raise _wrong("limits.mission_usd is 0, so a mission needs a --budget of its own.")
     mission = m.Mission(goal=goal, budget_microusd=cap, terms=_terms(wish, settings))
-    return Order(name=mission_id(wish.key), mission=mission)
+    return Order(name=mission_id(wish.key), mission=mission, by_default=budget is None)
 
 
 def mission_id(key: str | None) -> str:

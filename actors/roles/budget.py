@@ -48,7 +48,7 @@ TICK_S = 60
 """The longest time between ticks while anything is held; every mail to the guard also moves its time."""
 
 MAX_ASKED_RAISES = 3
-"""How often the company may ask to raise the cap of one mission; the CEO may raise it as often as they like."""
+"""How often the company may ask to raise one mission's cap; the CEO raises it as often as they like."""
 
 
 Why = Literal["overrun", "unheld_settlement", "settled_by_another"]
@@ -262,6 +262,7 @@ def _book_unheld(ledger: Ledger, mail: Mail, fact: m.Settle) -> tuple[Ledger, li
     hold = Hold(by=mail.sender, microusd=cost, day=day, month=month, expires_ns=0, status="settled")
     if known is not None:
         hold = replace(hold, asked=known.asked, held=known.held, expires_ns=known.expires_ns)
+    ledger = _leave_queue(ledger, name, fact.attempt)
     ledger = book(ledger, name, fact.attempt, hold, posted=cost, pending=0)
     return _frozen(ledger, name, fact, "unheld_settlement", 0)
 
@@ -271,12 +272,15 @@ def _frozen(ledger: Ledger, name: str, fact: m.Settle, why: Why, held: int) -> t
     return freeze(ledger, name, why), [Letter(to="coo", message=told)]
 
 
+def _leave_queue(ledger: Ledger, name: str, attempt: str) -> Ledger:
+    left = tuple(waiting for waiting in ledger.waiting if not _is_of(waiting, name, attempt))
+    return replace(ledger, waiting=left)
+
+
 def _void(ledger: Ledger, mail: Mail, fact: m.Void) -> Ledger:
     """Give a hold back, or leave the queue. What was sent is only voided by the process that sent it."""
-    left = tuple(
-        w for w in ledger.waiting if not (_is_of(w, mail.mission, fact.attempt) and w.by == mail.sender)
-    )
-    ledger = replace(ledger, waiting=left)
+    if any(_is_of(w, mail.mission, fact.attempt) and w.by == mail.sender for w in ledger.waiting):
+        return _leave_queue(ledger, mail.mission, fact.attempt)
     hold = _hold_of(ledger, mail, fact.attempt)
     if hold is None or hold.status not in ("held", "sent"):
         return ledger
