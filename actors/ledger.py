@@ -35,6 +35,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     month: str
     expires_ns: int
     held: int = 0
+    limited_by: str = ""
     status: Status = "held"
     asked: m.Reserve | None = None
     refusal: m.Refusal | None = None

@@ -329,11 +329,15 @@ class Void(Message, frozen=True):
 
 
 class Granted(Message, frozen=True):
-    """The money for an attempt is held until the log's time `expires_ns`."""
+    """The money for an attempt is held until the log's time `expires_ns`.
+
+    `limited_by` names the limit because of which it is less than was asked for.
+    """
 
     attempt: str
     microusd: int
     expires_ns: int
+    limited_by: str = ""
 
 
 class Refused(Message, frozen=True):

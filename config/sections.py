@@ -77,7 +77,7 @@ class RoleModels(Section):
 
 class Model(Section):
     provider: Literal["scripted", "openai"] = Field(
-        description="Who is called. `scripted` answers offline, from a script; `openai` is a compatible server."
+        description="Who is called. `scripted` answers offline, from a script; `openai`: any compatible one."
     )
     base_url: str = Field(default="", description="Where the endpoint is, as https://host/v1.")
     key_env: str | None = Field(

@@ -177,10 +177,11 @@ class Books:
         self._open.pop(key, None)
         if hold.status == "in_doubt":
             self._doubt(key, hold, -before)
+        covered = hold.held
         if hold.status in ("voided", "released"):  # no hold covers it any more: it counts when it came
-            hold.day, hold.held = rfc3339(self._time_ns)[:10], 0
-        if cost > hold.held:
-            self.overruns.append(f"{bill.attempt} was billed {cost}, {hold.held} were held")
+            hold.day, covered = rfc3339(self._time_ns)[:10], 0
+        if cost > covered:
+            self.overruns.append(f"{bill.attempt} was billed {cost}, {covered} were held")
         what = "corrected" if hold.status == "in_doubt" else "settled"
         posted = cost - (before if hold.status == "in_doubt" else 0)
         hold.status, hold.now = "settled", cost

@@ -53,7 +53,7 @@ def reject(
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Reject what a mission asks for: without its release it ends as failed, without a raise it stays paused."""
+    """Reject what a mission asks for; without its release it ends as failed, without a raise it waits."""
     if not reason.strip():
         raise DeskError(Exit.USAGE, "--reason: say why.")
     run(_decide(wanted, "reject", _checked(reason), digest, as_json, data_dir, server))

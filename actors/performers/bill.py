@@ -31,6 +31,14 @@ class Spent(Exception):
         super().__init__(why)
 
 
+class CutOff(Spent):
+    """The answer ended where the money did: it is paid for, and of no use."""
+
+    def __init__(self, bill: Bill, grant: Grant) -> None:
+        self.grant = grant
+        super().__init__("the answer ended where the money did", bill)
+
+
 class TooManyAttempts(Exception):
     """An order was tried so often that it is given up."""
 
@@ -76,3 +84,4 @@ class Grant:
 
     attempt: str
     microusd: int
+    limited_by: str = ""

@@ -15,8 +15,8 @@ import msgspec
 import structlog
 
 from actors import messages as m
-from actors.money import PICO_PER_MICRO, cost_microusd
-from actors.performers.bill import Bill, Grant, NoMoney, NotSent, Paid, Price, Spent, TooManyAttempts
+from actors.performers.bill import Bill, CutOff, Grant, NoMoney, NotSent, Paid, Price, Spent, TooManyAttempts
+from actors.performers.pricing import Completion, affordable, bill_of, worst_of
 from actors.performers.purse import Purse
 from bus import blobs
 from bus.envelope import MAX_BODY_BYTES, Mail
@@ -61,21 +61,6 @@ class Request:
     nonce: str
     max_output_tokens: int
     attempt: str = ""
-
-
-@dataclass(frozen=True)
-class Completion:
-    """A provider's answer, with the tokens that it counted, and its own figure of the cost if it gave one.
-
-    With a `failure` it is no answer, but a bill all the same.
-    """
-
-    text: str
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int = 0
-    microusd: int | None = None
-    failure: str = ""
 
 
 class Client(Protocol):
@@ -163,25 +148,32 @@ class ModelPerformer:
     async def _pay(self, order: Mail, terms: ModelTerms, client: Client, request: Request) -> Paid:
         prompt = request.prompt
         bound = len(prompt.system.encode()) + len(prompt.user.encode()) + _TEMPLATE_TOKENS
-        worst = _worst(terms, bound, request.max_output_tokens)
+        worst = worst_of(terms, bound, request.max_output_tokens)
         if worst <= 0 or terms.input_picousd_per_token <= 0 or terms.output_picousd_per_token <= 0:
             raise ModelError("no_price", f"{request.call.model} has no price: no call")
-        least = min(terms.min_output_tokens, request.max_output_tokens)
-        price = Price(worst, _worst(terms, bound, least), terms.timeout_s)
+        least = request.max_output_tokens  # what was cut off once is not asked for in part again
+        if not order.retry_of:
+            least = min(terms.min_output_tokens, least)
+        price = Price(worst, worst_of(terms, bound, least), terms.timeout_s)
 
         async def complete(grant: Grant) -> tuple[str, Bill]:
-            tokens = min(request.max_output_tokens, _affordable(terms, bound, grant.microusd))
+            tokens = min(request.max_output_tokens, affordable(terms, bound, grant.microusd))
             asked = replace(request, attempt=grant.attempt, max_output_tokens=tokens)
             answer = await client.complete(asked)
-            bill = _bill(terms, answer)
+            bill = bill_of(terms, answer)
             if answer.failure:
                 raise Spent(answer.failure, bill)
+            if answer.cut and tokens < request.max_output_tokens:
+                raise CutOff(bill, grant)
             return answer.text, bill
 
         try:
             return await self._purse.pay(order, price, complete)
         except NotSent as error:
             raise ModelError(error.proof, str(error)) from error
+        except CutOff as error:
+            scope, left = error.grant.limited_by, error.grant.microusd
+            raise NoMoney(m.Refusal(scope=scope, needed_microusd=worst, remaining_microusd=left)) from error
         except Spent as error:
             raise ModelError("cut_short", f"{error}; what it cost is booked") from error
         except TooManyAttempts as error:
@@ -251,36 +243,6 @@ class ModelPerformer:
             raise ModelError("invalid_answer", str(error)) from error
         refs = await asyncio.gather(*(blobs.put(self._carrier, self.name, files[path]) for path in files))
         return dict(zip(files, refs, strict=True))
-
-
-def _worst(terms: ModelTerms, input_tokens: int, output_tokens: int) -> int:
-    """Return what a call can cost at most, whatever the provider has cached."""
-    dearest = max(terms.input_picousd_per_token, terms.cache_hit_picousd_per_token or 0)
-    return cost_microusd([(input_tokens, dearest), (output_tokens, terms.output_picousd_per_token)])
-
-
-def _affordable(terms: ModelTerms, input_tokens: int, microusd: int) -> int:
-    """Return how many tokens of answer a grant pays for beside the prompt."""
-    left = microusd * PICO_PER_MICRO - input_tokens * max(
-        terms.input_picousd_per_token, terms.cache_hit_picousd_per_token or 0
-    )
-    return max(1, left // terms.output_picousd_per_token)
-
-
-def _bill(terms: ModelTerms, answer: Completion) -> Bill:
-    """Book the provider's own figure if it gave one, else the tokens at our prices."""
-    cost = answer.microusd
-    if cost is None:
-        hit = terms.cache_hit_picousd_per_token
-        cached = answer.cached_tokens if hit is not None else 0
-        cost = cost_microusd(
-            [
-                (answer.input_tokens - cached, terms.input_picousd_per_token),
-                (cached, hit or 0),
-                (answer.output_tokens, terms.output_picousd_per_token),
-            ]
-        )
-    return Bill(cost, answer.input_tokens, answer.output_tokens)
 
 
 def _verdict(verdict: object) -> m.Verdict:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from actors.messages import Call
 from actors.performers.bill import NotSent, Refused
-from actors.performers.model import Completion, ModelError, Request
+from actors.performers.model import ModelError, Request
+from actors.performers.pricing import Completion
 from actors.performers.stream import Answer, BadStream, Lines, take
 
 if TYPE_CHECKING:
@@ -148,4 +149,5 @@ def _completion(answer: Answer, failure: str) -> Completion:
         cached_tokens=answer.cached_tokens,
         microusd=answer.microusd,
         failure=failure,
+        cut=answer.finish == "length",
     )

@@ -46,8 +46,7 @@ class _Claim:
     """An attempt that this process, and no other, may send until its hold expires."""
 
     attempt: int
-    microusd: int
-    expires_ns: int
+    granted: m.Granted
 
 
 class Attempt(msgspec.Struct, kw_only=True):
@@ -87,12 +86,13 @@ class Purse:
         if isinstance(found, Paid):
             return found
         n = found.attempt
-        left_s = (found.expires_ns - self._carrier.now_ns()) / 1e9 - _MARGIN_S
+        granted = found.granted
+        left_s = (granted.expires_ns - self._carrier.now_ns()) / 1e9 - _MARGIN_S
         try:
             if left_s <= 0:
                 raise NotSent("its hold was over before it could be sent")
             async with asyncio.timeout(min(price.timeout_s, left_s)):
-                text, bill = await call(Grant(self._name(order, n), found.microusd))
+                text, bill = await call(Grant(granted.attempt, granted.microusd, granted.limited_by))
         except NotSent as error:
             await self._surely(self._void(order, n, error.proof))
             raise
@@ -149,7 +149,7 @@ class Purse:
                     raise NoMoney(last.refused.refusal)
                 elif last.granted is not None and not last.nonce:
                     if await self._claim(order, n, last.granted, last.granted_at):
-                        return _Claim(n, last.granted.microusd, last.granted.expires_ns)
+                        return _Claim(n, last.granted)
                 else:
                     await asyncio.sleep(pause)  # for the guard, or for the process that sent it
                     pause = min(pause * 1.5, _LONGEST_LOOK_S)

@@ -173,7 +173,12 @@ def _is_of(waiting: Waiting, mission: str, attempt: str) -> bool:
 def _answer(order: m.Reserve, hold: Hold) -> m.Granted | m.Refused:
     if hold.refusal is not None:
         return m.Refused(attempt=order.attempt, refusal=hold.refusal)
-    return m.Granted(attempt=order.attempt, microusd=hold.held, expires_ns=hold.expires_ns)
+    return m.Granted(
+        attempt=order.attempt,
+        microusd=hold.held,
+        expires_ns=hold.expires_ns,
+        limited_by=hold.limited_by,
+    )
 
 
 def _serve_waiting(ledger: Ledger, now_ns: int) -> tuple[Ledger, list[Letter]]:
@@ -206,7 +211,8 @@ def _decide(ledger: Ledger, waiting: Waiting, now_ns: int, ahead: dict[str, int]
         if free >= least(order):
             granted = min(order.microusd, free)
             expires_ns = now_ns + order.timeout_s * SECOND_NS
-            return replace(hold, microusd=granted, held=granted, expires_ns=expires_ns)
+            short = scope if granted < order.microusd else ""
+            return replace(hold, microusd=granted, held=granted, limited_by=short, expires_ns=expires_ns)
         if now_ns < waiting.until_ns:
             return None
         left = next(
