@@ -99,7 +99,12 @@ def _performer(performer: Performer, carrier: Carrier, bus: BusPart, slots: int)
 def _clients(part: ModelPart) -> dict[str, Any]:
     from actors.performers.scripted import ScriptedClient
 
-    return {"scripted": ScriptedClient(Path(part.scripts) if part.scripts else None)}
+    clients: dict[str, Any] = {"scripted": ScriptedClient(Path(part.scripts) if part.scripts else None)}
+    if any(terms.provider == "openai" for terms in part.models.values()):
+        from actors.performers.openai import OpenAIClient
+
+        clients["openai"] = OpenAIClient(part)
+    return clients
 
 
 def _finder(part: SandboxPart) -> FindBackend:

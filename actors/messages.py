@@ -42,12 +42,16 @@ class Terms(Message, frozen=True):
     """The limits of one mission, resolved from the configuration when it is sent.
 
     `models` names the model of each role. `max_rounds` bounds an engineer's fixes of one task,
-    `max_loops` what QA sends back in the whole mission, `max_mails` the mails of the COO.
+    `max_loops` what QA sends back in the whole mission, `max_mails` the mails of the COO. `ask_raise` lets
+    the COO ask for more money; `on_new_day` says whether a mission that waits for a day or month limit goes
+    on by itself when the next one begins (UTC).
     """
 
     models: dict[str, str]
     max_output_tokens: int = 8_000
     ask_release: bool = False
+    ask_raise: bool = False
+    on_new_day: Literal["resume", "wait"] = "wait"
     max_rounds: int = 3
     max_loops: int = 20
     max_mails: int = 5_000
@@ -74,19 +78,28 @@ class Control(Message, frozen=True):
 
 
 class Limits(Message, frozen=True):
-    """What the company may spend a day and a month (UTC), and a mission that names no budget."""
+    """What the company may spend a day and a month (UTC), and a mission that names no budget.
+
+    `origin` says who set them: the settings, when the company was started, or the CEO's own word since.
+    """
 
     day_microusd: int
     month_microusd: int
     mission_microusd: int
+    origin: Literal["settings", "ceo"] = "settings"
 
 
 class Decision(Message, frozen=True):
-    """The CEO's answer to a request, quoting the digest of exactly what was asked."""
+    """The CEO's answer to a request, quoting the digest of exactly what was asked.
+
+    With `raise_microusd` it answers nothing: the CEO raises the mission's cap by that, and `digest` is a
+    name that this raise alone has.
+    """
 
     digest: str
     verdict: Literal["approve", "reject"]
     note: str = ""
+    raise_microusd: int = 0
 
 
 # -- the work -----------------------------------------------------------------------------------------
@@ -273,11 +286,17 @@ class Reply(Message, frozen=True):
 
 
 class Reserve(Message, frozen=True):
-    """Hold money for one attempt at a call, at the worst case."""
+    """Hold money for one attempt at a call, at the worst case.
+
+    Less is taken down to `floor`; 0 is all or nothing. The hold lasts `timeout_s` from its grant; it is
+    waited for at most `wait_s` when it does not fit only because of what is held for others.
+    """
 
     attempt: str
     microusd: int
     timeout_s: int
+    floor: int = 0
+    wait_s: int = 600
 
 
 class Sent(Message, frozen=True):
@@ -299,18 +318,26 @@ class Settle(Message, frozen=True):
 
 
 class Void(Message, frozen=True):
-    """An attempt cost nothing: it was never sent, or the provider refused it before any inference."""
+    """An attempt cost nothing: it was never sent, or the provider refused it before any inference.
+
+    `nonce` is that of the process whose `sent` it was; without it, only what nobody sent is given back.
+    """
 
     attempt: str
     proof: Literal["not_sent", "refused_by_provider"]
+    nonce: str = ""
 
 
 class Granted(Message, frozen=True):
-    """The money for an attempt is held until the log's time `expires_ns`."""
+    """The money for an attempt is held until the log's time `expires_ns`.
+
+    `limited_by` names the limit because of which it is less than was asked for.
+    """
 
     attempt: str
     microusd: int
     expires_ns: int
+    limited_by: str = ""
 
 
 class Refused(Message, frozen=True):
@@ -336,16 +363,42 @@ class Close(Message, frozen=True):
     state: str
 
 
+class Raise(Message, frozen=True):
+    """Raise a mission's cap, once a digest. `asked` says that the company asked for it."""
+
+    digest: str
+    microusd: int
+    asked: bool
+
+
+class Raised(Message, frozen=True):
+    """The mission's cap after a raise; not `applied`: the company has asked too often."""
+
+    digest: str
+    cap_microusd: int
+    applied: bool
+
+
+class Frozen(Message, frozen=True):
+    """Nothing more is granted to the mission: a bill above its hold, or without one, was booked in full."""
+
+    reason: Literal["overrun", "unheld_settlement", "settled_by_another"]
+    attempt: str
+    held_microusd: int
+    cost_microusd: int
+
+
 # -- approval -----------------------------------------------------------------------------------------
 
 
 class Request(Message, frozen=True):
-    """Ask the CEO. `digest` is the sha256 of exactly what is asked."""
+    """Ask the CEO. `digest` is the sha256 of exactly what is asked; a raise says by how much."""
 
-    what: Literal["release"]
+    what: Literal["release", "raise"]
     digest: str
     why: str
     timeout_s: int
+    raise_microusd: int = 0
 
 
 class Approved(Message, frozen=True):
@@ -392,7 +445,10 @@ class TaskStatus(Message, frozen=True):
 
 
 class Status(Message, frozen=True):
-    """A mission's state, as decided at the sequence `at`: readers take the greatest."""
+    """A mission's state, as decided at the sequence `at`: readers take the greatest.
+
+    `asks` is the digest of what waits for the CEO: the release of `deliverable`, or a raise.
+    """
 
     state: State
     at: int
@@ -401,4 +457,6 @@ class Status(Message, frozen=True):
     tasks: tuple[TaskStatus, ...] = ()
     asks: str = ""
     refusal: Refusal | None = None
+    raise_microusd: int = 0
+    cap_microusd: int = 0
     deliverable: Manifest = {}

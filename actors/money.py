@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 MICRO = 1_000_000
-_PICO_PER_MICRO = 1_000_000
+PICO_PER_MICRO = 1_000_000
+MOST_MICROUSD = 10**15
+"""A thousand million dollars: more is a typing error, and all sums stay far from 64 bits."""
+
 _AMOUNT = re.compile(r"([0-9]+)(?:\.([0-9]+))?")
 
 
@@ -41,4 +44,4 @@ def usd(microusd: int) -> str:
 def cost_microusd(tokens_and_prices: list[tuple[int, int]]) -> int:
     """Return what tokens cost, given pairs of (tokens, pico-dollars a token), rounded up."""
     pico = sum(tokens * price for tokens, price in tokens_and_prices)
-    return -(-pico // _PICO_PER_MICRO)
+    return -(-pico // PICO_PER_MICRO)

@@ -26,7 +26,11 @@ class LogPart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """One callable model, with what it costs in integer pico-dollars per token."""
+    """One callable model, with what it costs in integer pico-dollars per token.
+
+    `model` is its name at the provider; "" is the name it has here. `stale_from_ns` is when its price is
+    too old to call it, in nanoseconds since 1970; None: never.
+    """
 
     provider: str
     max_output_tokens: int
@@ -35,6 +39,11 @@ class ModelTerms(msgspec.Struct, frozen=True, kw_only=True):
     input_picousd_per_token: int
     output_picousd_per_token: int
     cache_hit_picousd_per_token: int | None
+    min_output_tokens: int = 1000
+    base_url: str = ""
+    key_env: str | None = None
+    model: str = ""
+    stale_from_ns: int | None = None
 
 
 class ModelPart(msgspec.Struct, frozen=True, kw_only=True):

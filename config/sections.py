@@ -76,8 +76,19 @@ class RoleModels(Section):
 
 
 class Model(Section):
-    provider: Literal["scripted"] = Field(
-        description="Who is called. `scripted` answers from a script, offline."
+    provider: Literal["scripted", "openai"] = Field(
+        description="Who is called. `scripted` answers offline, from a script; `openai`: any compatible one."
+    )
+    base_url: str = Field(default="", description="Where the endpoint is, as https://host/v1.")
+    key_env: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z][A-Z0-9_]*$",
+        description="Environment variable that holds the endpoint's key; null is no key.",
+    )
+    model: str = Field(default="", description="The model's name at the provider; empty is its name here.")
+    min_output_tokens: Count = Field(
+        default=1000,
+        description="Fewest tokens an answer is worth; when money is short less is not asked for.",
     )
     max_output_tokens: Count = Field(description="Most tokens one answer may have; what a call reserves for.")
     context_tokens: Count = Field(description="Most tokens of prompt and answer together.")
@@ -172,7 +183,12 @@ class Sandbox(Section):
 
 
 class Approvals(Section):
-    ask: tuple[Literal["release"], ...] = Field(description="What waits for the CEO: `release`, or nothing.")
+    ask: tuple[Literal["release", "raise"], ...] = Field(
+        description="What the company asks the CEO: `release` of the result, `raise` of a used-up cap."
+    )
+    on_new_day: Literal["resume", "wait"] = Field(
+        description="What a mission does that waits for a day or month limit, when the next one begins (UTC)."
+    )
     timeout_s: Seconds = Field(description="Time a request waits for a decision before it expires.")
 
 

@@ -129,8 +129,14 @@ def validate(path: Path) -> list[Problem]:
 
 def secrets(settings: Settings) -> dict[str, SecretStr]:
     """Return the secrets that are set, by the environment variable they are in."""
-    found = ((name, os.environ.get(name)) for name in settings.models.key_env)
+    found = ((name, os.environ.get(name)) for name in key_names(settings))
     return {name: SecretStr(value) for name, value in found if value}
+
+
+def key_names(settings: Settings) -> tuple[str, ...]:
+    """Return every environment variable that holds a key."""
+    used = (model.key_env for model in settings.models.catalog.values() if model.key_env)
+    return tuple(dict.fromkeys([*settings.models.key_env, *used]))
 
 
 def _layers(path: Path | None, overrides: Mapping[str, object] | None) -> list[Layer]:
@@ -191,6 +197,9 @@ def _conflicts(settings: Settings) -> Iterator[tuple[Key, str]]:
         if settings.prices.find(model.provider, name) is None:
             key = f"prices.providers.{model.provider}.models.{name}"
             yield ("models", "catalog", name), f'model "{name}" has no price; add {key}'
+        if model.provider == "openai" and not model.base_url.startswith(("https://", "http://")):
+            key = f"models.catalog.{name}.base_url"
+            yield ("models", "catalog", name), f"{key}: say where the endpoint is, as https://host/v1"
     if box.file_bytes > box.files_bytes:
         yield ("sandbox", "file_bytes"), "sandbox.file_bytes must not be above sandbox.files_bytes"
     if box.workspace_bytes + box.tmp_bytes + box.shm_bytes >= box.memory_bytes:

@@ -1,9 +1,11 @@
 """Cut the part of one actor process out of the settings tree."""
 
+from datetime import UTC, datetime, timedelta
+
 import msgspec
 
 from config.parts import ActorConfig, BusPart, LogPart, ModelPart, ModelTerms, SandboxPart
-from config.settings import Settings
+from config.settings import Settings, key_names
 
 ROLES_WITH_A_MODEL = ("coo", "engineer", "qa")
 """A role's model mailbox lives in the role's process, so both names mean that one process."""
@@ -30,7 +32,7 @@ def part(settings: Settings, actor: str) -> bytes:
         raise UnknownActor(actor)
     config = ActorConfig(
         bus=BusPart(**settings.bus.model_dump()),
-        log=LogPart(level=settings.log.level, secret_env=settings.models.key_env),
+        log=LogPart(level=settings.log.level, secret_env=key_names(settings)),
         model=_model(settings, process) if process in ROLES_WITH_A_MODEL else None,
         sandbox=SandboxPart(**settings.sandbox.model_dump()) if process == "sandbox" else None,
     )
@@ -47,8 +49,18 @@ def _terms(settings: Settings, name: str) -> ModelTerms:
     model = settings.models.catalog[name]
     price = settings.prices.providers[model.provider].models[name]
     return ModelTerms(
+        stale_from_ns=_stale_from_ns(settings, model.provider),
         **model.model_dump(),
         input_picousd_per_token=price.input_picousd_per_token,
         output_picousd_per_token=price.output_picousd_per_token,
         cache_hit_picousd_per_token=price.cache_hit_picousd_per_token,
     )
+
+
+def _stale_from_ns(settings: Settings, provider: str) -> int | None:
+    """Return when the prices of a provider are too old: after the last second of their last day (UTC)."""
+    as_of = settings.prices.providers[provider].as_of
+    if as_of is None:
+        return None
+    first = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return (first + timedelta(days=settings.prices.max_age_days + 1)) // timedelta(seconds=1) * 10**9

@@ -5,7 +5,15 @@ isolate a program on this machine; nothing ever runs without that.
 """
 
 from sandbox.choose import Backend, Choice, choose_backend
-from sandbox.errors import EngineError, OrderRefused, PathRefused, RunUnderWay, SandboxError, Unavailable
+from sandbox.errors import (
+    EngineError,
+    FolderRefused,
+    OrderRefused,
+    PathRefused,
+    RunUnderWay,
+    SandboxError,
+    Unavailable,
+)
 from sandbox.order import File, Order, Outcome, Skipped, Status, Stream
 from sandbox.policy import Policy
 from sandbox.selftest import self_test
@@ -15,6 +23,7 @@ __all__ = [
     "Choice",
     "EngineError",
     "File",
+    "FolderRefused",
     "Order",
     "OrderRefused",
     "Outcome",

@@ -7,10 +7,8 @@ host's root.
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO, NamedTuple, TypeVar
 
@@ -21,6 +19,7 @@ from sandbox.confined import Confined, confined
 from sandbox.containers import effective_timeout_s
 from sandbox.errors import RunUnderWay, Unavailable
 from sandbox.fitting import misfit
+from sandbox.locks import locked, sweep_locks
 from sandbox.memory import holds_more_than
 from sandbox.order import BackendName, Order, Outcome
 from sandbox.policy import Policy
@@ -28,6 +27,7 @@ from sandbox.rootfs import Progress
 from sandbox.runtime import install
 from sandbox.seccomp import NoSyscallTable, bpf_program
 from sandbox.verdict import Ending, judge
+from sandbox.versions import BUBBLEWRAP_OPEN
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class BubblewrapBackend:
         if (trouble := misfit(order, self._policy)) is not None:
             return self._not_started(*trouble)
         async with self._turns:
-            with self._locked(order.id) as is_ours:
+            with locked(self._runtime.locks / order.id) as is_ours:
                 if not is_ours:
                     raise RunUnderWay(order.id)
                 try:
@@ -94,8 +94,12 @@ class BubblewrapBackend:
                     return self._not_started(f"cannot start {self._runtime.bwrap}: {error.strerror}", _FIX)
 
     async def sweep(self, older_than_s: float = 0.0) -> tuple[str, ...]:
-        """Do nothing: a sandbox dies with its owner, by the kernel's hand."""
-        return ()
+        """Remove lock files of owners that died; their sandboxes died with them, by the kernel's hand."""
+        return await asyncio.to_thread(sweep_locks, self._runtime.locks, older_than_s)
+
+    async def describe(self) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Return where bwrap and its root file system are, and what stays open."""
+        return {"bwrap": str(self._runtime.bwrap), "root": str(self._runtime.root)}, BUBBLEWRAP_OPEN
 
     async def close(self) -> None:
         """Give the threads back; no run may be under way."""
@@ -179,22 +183,6 @@ class BubblewrapBackend:
             reason=reason,
             fix=fix,
         )
-
-    @contextlib.contextmanager
-    def _locked(self, order_id: str) -> Iterator[bool]:
-        """Take the order's lock if it is free; the kernel frees it when its holder dies."""
-        path = self._runtime.locks / order_id
-        with path.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            try:
-                yield True
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
 
     async def _read(self, step: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, step, *arguments)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 from sandbox import rootfs
 from sandbox.docker import Engine
 from sandbox.errors import EngineError
+from sandbox.packages import check_names, fetch
 from sandbox.policy import Policy
-from sandbox.rootfs import Progress
+from sandbox.rootfs import PACKAGES, Progress
 
 DEFAULT_BASE = "python:3.12-slim"
 HOST_BASE = "coo-sandbox-base"
@@ -25,30 +26,39 @@ async def build_image(
     base: str | None = None,
     progress: Progress = lambda line: None,
     *,
+    packages: Sequence[str] = (),
     docker_host: str = Policy().docker_host,
 ) -> str:
     """Build the image and return its id.
 
     base: an image to build on; None tries python:3.12-slim, here or from its registry, and falls back to a
         base made of this machine's own Python; "host" makes that one at once.
+    packages: Python packages besides `PACKAGES`, each with or without `==VERSION`.
     progress: called with one line at a time, from another thread.
 
     Raises:
         EngineError: the engine cannot be used, or a step of the build failed; `reason` has its last line.
+        PackageError: a package cannot be had.
     """
-    return await asyncio.to_thread(_build, tag, base, progress, docker_host)
+    check_names(packages)
+    return await asyncio.to_thread(_build, tag, base, packages, progress, docker_host)
 
 
-def _build(tag: str, base: str | None, progress: Progress, docker_host: str) -> str:
+def _build(tag: str, base: str | None, packages: Sequence[str], progress: Progress, docker_host: str) -> str:
     engine = Engine(docker_host, 2, _BUILD_TIMEOUT_S)
     try:
         from_host = base == "host"
         if base is None:
             base, from_host = _find_base(engine, progress)
         if from_host:
-            base = _host_base(engine, progress)
+            base = _host_base(engine, packages, progress)
         assert base is not None
-        arguments = {"BASE_IMAGE": base} | ({"APT_DEPS": "", "PIP_DEPS": ""} if from_host else {})
+        pinned = base if from_host else engine.pinned(base)
+        progress(f"building on {pinned}")
+        wanted = (
+            {"APT_DEPS": "", "PIP_DEPS": ""} if from_host else {"PIP_DEPS": " ".join((*PACKAGES, *packages))}
+        )
+        arguments = {"BASE_IMAGE": pinned} | wanted
         with resources.as_file(resources.files("sandbox").joinpath("image")) as context:
             for line in _lines(engine.build(context, tag, arguments, network=not from_host)):
                 progress(line)
@@ -77,10 +87,12 @@ def _find_base(engine: Engine, progress: Progress) -> tuple[str, bool]:
         return "", True
 
 
-def _host_base(engine: Engine, progress: Progress) -> str:
+def _host_base(engine: Engine, packages: Sequence[str], progress: Progress) -> str:
     with tempfile.TemporaryDirectory(prefix="coo-sandbox-") as folder:
-        archive = Path(folder, "base.tar")
-        tree = rootfs.collect_tree(progress)
+        archive, fetched = Path(folder, "base.tar"), Path(folder, "packages")
+        fetched.mkdir()
+        fetch(packages, fetched, progress)
+        tree = rootfs.collect_tree(progress, fetched)
         with archive.open("wb") as out:
             rootfs.write_tar(tree, out)
         progress(f"importing {len(tree)} files, {archive.stat().st_size // 2**20} MiB, as {HOST_BASE}:latest")

@@ -30,6 +30,10 @@ class Backend(Protocol):
         """Remove runs of owners that died, at least this old; returns what was removed."""
         ...
 
+    async def describe(self) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Return what a doctor shows: parts by name, and what a person should know about them."""
+        ...
+
     async def close(self) -> None:
         """Give everything back; no run may be under way."""
         ...

@@ -18,7 +18,7 @@ def bwrap_command(bwrap: Path, root: Path, policy: Policy, seccomp_fd: int) -> l
         str(bwrap),
         *("--unshare-all", "--die-with-parent", "--as-pid-1"),
         *("--uid", str(PROGRAM_UID), "--gid", str(PROGRAM_UID), "--hostname", "sandbox"),
-        *("--ro-bind", str(root), "/", "--proc", "/proc", "--dev", "/dev"),
+        *("--ro-bind", str(root), "/", "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"),
         *_tmpfs("/dev/shm", policy.shm_bytes),
         *("--remount-ro", "/dev"),
         *_tmpfs("/tmp", policy.tmp_bytes),

@@ -70,6 +70,13 @@ class Engine:
             answer: dict[str, Any] = self._api.inspect_image(image)  # type: ignore[no-untyped-call]
         return str(answer["Id"])
 
+    def pinned(self, image: str) -> str:
+        """Return a local image's name by its registry's digest, the name itself if it is from none."""
+        with self._named(f"find image {image}"):
+            answer: dict[str, Any] = self._api.inspect_image(image)  # type: ignore[no-untyped-call]
+        digests: list[str] = answer.get("RepoDigests") or []
+        return digests[0] if digests else image
+
     def create(self, options: Mapping[str, Any], host: Mapping[str, Any]) -> str:
         """Make a container and return its id; `run_under_way` when one of that name exists."""
         with self._named("create the container"):
@@ -148,7 +155,11 @@ class Engine:
         """Return every container this package made, whoever owns it."""
         with self._named("list containers"):
             found: list[dict[str, Any]] = self._api.containers(all=True, filters={"label": LABEL})
-        return [Listed(one["Id"], one["Names"][0].lstrip("/"), one.get("Labels") or {}) for one in found]
+        return [
+            # One that is being removed has lost its name.
+            Listed(one["Id"], (one["Names"] or [""])[0].lstrip("/"), one.get("Labels") or {})
+            for one in found
+        ]
 
     def volumes(self) -> list[tuple[str, Mapping[str, str]]]:
         """Return name and labels of every volume this package made that no container uses."""

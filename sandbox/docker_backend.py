@@ -19,6 +19,7 @@ from sandbox.owner import give_up, new_owner
 from sandbox.policy import Policy
 from sandbox.pool import Pool
 from sandbox.sweep import sweep_engine
+from sandbox.versions import engine_warnings
 
 T = TypeVar("T")
 
@@ -94,6 +95,13 @@ class DockerBackend:
         """
         await self._remove_again()
         return await self._rescue(sweep_engine, self._rescue_engine, time.time() - older_than_s)
+
+    async def describe(self) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Return the versions of the engine's parts and the image, and which of them are too old."""
+        versions = await self._rescue(self._rescue_engine.versions)
+        parts = {name: value for name, value in versions.items() if name in ("Engine", "containerd", "runc")}
+        image = f"{self._shop.policy.image} {self._shop.image_id}"
+        return parts | {"image": image}, engine_warnings(versions)
 
     async def close(self) -> None:
         """Remove what waits in the pool, wait for clean-ups and close every connection.

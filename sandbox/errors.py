@@ -34,6 +34,24 @@ class EngineError(SandboxError):
         self.fix = fix
 
 
+class PackageError(SandboxError):
+    """A package for the image cannot be had under that name; `fix` is what a person can do about it."""
+
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.fix = fix
+
+
+class FolderRefused(SandboxError):
+    """A folder of the host cannot be an order's files or take an outcome's."""
+
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.fix = fix
+
+
 class RunUnderWay(SandboxError):
     """The same order is being run: wait for its answer instead of running it twice."""
 

@@ -72,6 +72,13 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
+def whole_text(stream: Stream) -> str:
+    """Return what was kept of a stream as one text that says where something is missing."""
+    if not stream.tail:
+        return stream.head
+    return f"{stream.head}\n[... the middle of {stream.total_bytes} bytes is left out ...]\n{stream.tail}"
+
+
 class File(msgspec.Struct, frozen=True, kw_only=True):
     """Hold one regular file that the program wrote or changed; `sha256` is of `content`, `size` in bytes."""
 

@@ -98,6 +98,7 @@ TEXTS = {
 # Resolves localhost without /etc/hosts, which the engine leaves empty when a container has no network.
 MYHOSTNAME = "libnss_myhostname.so.2"
 
+_SITE_PACKAGES = f"usr/local/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 _LEFT_OUT = {"ensurepip", "idlelib", "lib2to3", "pip", "site-packages", "test", "tkinter", "turtledemo"}
 _LIBRARY_LINE = re.compile(r"^\s+(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)
 _REQUIREMENT_NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -110,10 +111,20 @@ def key() -> str:
     return "_".join([*parts, sysconfig.get_platform()])
 
 
-def collect_tree(progress: Progress) -> Tree:
-    """Return every file of the root file system; `progress` is told what could not be had."""
+def is_here(name: str) -> bool:
+    """Tell whether a package is installed in the environment this runs in."""
+    return _distribution(name) is not None
+
+
+def collect_tree(progress: Progress, packages: Path | None = None) -> Tree:
+    """Return every file of the root file system; `progress` is told what could not be had.
+
+    packages: a folder of more packages, as pip's `--target` makes it.
+    """
     files = _python(progress) | _tools(progress)
-    files |= _libraries(path for inside, path in files.items() if _is_binary(inside))
+    if packages is not None:
+        files |= _folder(packages, _SITE_PACKAGES)
+    files |= _libraries((path for inside, path in files.items() if _is_binary(inside)), packages)
     return {**files, **{inside: text.encode() for inside, text in TEXTS.items()}}
 
 
@@ -165,13 +176,13 @@ def _is_binary(inside: str) -> bool:
 
 def _python(progress: Progress) -> dict[str, Path]:
     minor = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    library = f"usr/local/lib/{minor}"
+    library = str(Path(_SITE_PACKAGES).parent)
     python = Path(sys.base_prefix, "bin", minor)
     files = {f"usr/local/bin/{name}": python for name in (minor, "python3", "python")}
     files |= _folder(Path(sysconfig.get_path("stdlib", vars=_base_paths())), library)
     files |= _folder(Path(sysconfig.get_config_var("DESTSHARED")), f"{library}/lib-dynload")
     for name in PACKAGES:
-        files |= _package(name, f"{library}/site-packages", progress)
+        files |= _package(name, _SITE_PACKAGES, progress)
     return files
 
 
@@ -240,12 +251,13 @@ def _with_requirements(name: str) -> Iterator[importlib.metadata.Distribution]:
                 waiting.append(match[0])
 
 
-def _libraries(binaries: Iterable[Path]) -> dict[str, Path]:
-    """Return the shared libraries that binaries need, at the paths they have here."""
+def _libraries(binaries: Iterable[Path], packages: Path | None) -> dict[str, Path]:
+    """Return the libraries that binaries need, at the paths they have here; packages bring their own."""
     unique = sorted({str(path) for path in binaries})
     # Exit code 1 means that one of them is a script or static; the others are listed all the same.
     listing = subprocess.run(["ldd", *unique], capture_output=True, text=True, check=False).stdout
-    found = {line.lstrip("/"): Path(line).resolve() for line in set(_LIBRARY_LINE.findall(listing))}
+    lines = {line for line in _LIBRARY_LINE.findall(listing) if not packages or str(packages) not in line}
+    found = {line.lstrip("/"): Path(line).resolve() for line in lines}
     beside = {str(Path(inside).parent) for inside in found if Path(inside).name.startswith("libc.so")}
     for folder in beside:
         if Path("/", folder, MYHOSTNAME).is_file():

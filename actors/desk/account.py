@@ -5,7 +5,7 @@ to the same figures without asking anybody. Time is the log's, so an old mission
 
     reserve + granted ──> held ──sent──> sent      at `expires_ns`: held is released,
                            └──── void ─────┘       sent is spent at the worst case, in doubt
-    settle: spent, exactly; a late one corrects what was in doubt
+    settle: spent, exactly; a late one corrects what was in doubt; what is no amount is not booked
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from actors import messages as m
+from actors.money import MOST_MICROUSD
 from bus.envelope import Mail
 
 _Fact = m.Sent | m.Settle | m.Void
@@ -34,15 +35,21 @@ class _Hold:
     by: str = ""
     microusd: int = 0
     expires_ns: int = 0
-    status: Literal["none", "held", "sent", "settled", "voided", "released", "in_doubt"] = "none"
+    nonce: str = ""
+    status: Literal["none", "refused", "held", "sent", "settled", "voided", "released", "in_doubt"] = "none"
 
     def expire(self, now_ns: int) -> None:
         if self.status in ("held", "sent") and self.expires_ns <= now_ns:
             self.status = "in_doubt" if self.status == "sent" else "released"
 
-    def grant(self, by: str, granted: m.Granted) -> None:
-        if self.status == "none":
-            self.by, self.microusd, self.expires_ns = by, granted.microusd, granted.expires_ns
+    def answer(self, by: str, answer: m.Granted | m.Refused) -> None:
+        if self.status != "none":
+            return
+        self.by = by
+        if isinstance(answer, m.Refused):
+            self.status = "refused"
+        else:
+            self.microusd, self.expires_ns = answer.microusd, answer.expires_ns
             self.status = "held"
 
     def take(self, sender: str, fact: _Fact) -> None:
@@ -51,29 +58,29 @@ class _Hold:
             return
         match fact:
             case m.Sent() if self.status == "held":
-                self.status = "sent"
-            case m.Void() if self.status in ("held", "sent"):
+                self.status, self.nonce = "sent", fact.nonce
+            case m.Void() if self.status == "held" or (self.status == "sent" and fact.nonce == self.nonce):
                 self.status = "voided"
-            case m.Settle() if self.status != "settled":
-                self.by, self.microusd, self.status = sender, max(0, fact.microusd), "settled"
+            case m.Settle() if self.status != "settled" and 0 <= fact.microusd <= MOST_MICROUSD:
+                self.by, self.microusd, self.status = sender, fact.microusd, "settled"
 
 
 @dataclass
 class _Attempt:
     facts: list[tuple[int, int, str, _Fact]] = field(default_factory=list)
-    grant: tuple[int, str, m.Granted] | None = None
+    answer: tuple[int, str, m.Granted | m.Refused] | None = None
 
     def hold(self, at_ns: int) -> _Hold:
-        """Replay the attempt in the guard's order: a grant counts from the reserve that it answers."""
+        """Replay the attempt in the guard's order: an answer counts from the mail on which it was decided."""
         hold = _Hold()
-        grant_seq, by, granted = self.grant or (0, "", None)
+        decided, by, answer = self.answer or (0, "", None)
         for seq, now_ns, sender, fact in sorted(self.facts, key=lambda known: known[0]):
-            if granted is not None and seq > grant_seq:
-                hold.grant(by, granted)
+            if answer is not None and seq > decided:
+                hold.answer(by, answer)
             hold.expire(now_ns)
             hold.take(sender, fact)
-        if granted is not None:
-            hold.grant(by, granted)
+        if answer is not None:
+            hold.answer(by, answer)
         hold.expire(at_ns)
         return hold
 
@@ -83,24 +90,29 @@ class Account:
 
     def __init__(self) -> None:
         self._attempts: dict[str, _Attempt] = {}
-        self._reserves: dict[str, int] = {}
+        self.cap_microusd: int | None = None
 
-    def add(self, mail: Mail) -> None:
-        """Take one mail into account; what is not about money changes nothing."""
+    def add(self, mail: Mail, decided_at: int = 0) -> None:
+        """Take one mail into account; what is not about money changes nothing.
+
+        `decided_at` is the sequence of the mail that a letter of the guard's answers, 0 if it does not say.
+        """
         match mail.message:
-            case m.Reserve():
-                self._reserves.setdefault(f"{mail.sender}/{mail.id}", mail.seq)
-            case m.Granted() as granted:
-                self._grant(mail, granted)
+            case m.Granted() | m.Refused() as answer:
+                self._answer(mail, decided_at or mail.seq, answer)
+            case m.Raised(cap_microusd=cap, applied=True):
+                self.cap_microusd = cap
             case m.Sent() | m.Settle() | m.Void() as fact:
                 facts = self._attempts.setdefault(fact.attempt, _Attempt()).facts
                 facts.append((mail.seq, mail.now_ns, mail.sender, fact))
 
-    def _grant(self, mail: Mail, granted: m.Granted) -> None:
-        attempt = self._attempts.setdefault(granted.attempt, _Attempt())
-        seq = self._reserves.get(mail.cause, mail.seq)
-        if attempt.grant is None or seq < attempt.grant[0]:
-            attempt.grant = (seq, mail.to, granted)
+    def _answer(self, mail: Mail, decided: int, answer: m.Granted | m.Refused) -> None:
+        """Keep the first answer to an attempt; that its id was used twice is none."""
+        if isinstance(answer, m.Refused) and answer.refusal.scope in ("id_conflict", "mission_not_open"):
+            return
+        attempt = self._attempts.setdefault(answer.attempt, _Attempt())
+        if attempt.answer is None or decided < attempt.answer[0]:
+            attempt.answer = (decided, mail.to, answer)
 
     def balance(self, at_ns: int) -> Balance:
         """Return what is spent and held at a time of the log, not before the newest mail that was added."""

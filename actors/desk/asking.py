@@ -12,6 +12,7 @@ from actors.desk.errors import DeskError, Exit
 from actors.desk.record import decided_at
 from actors.desk.screen import plain
 from actors.table import TABLE
+from bus import subjects
 from bus.envelope import Stored, open_letter, open_mail
 from bus.errors import BadMail, DecisionChanged
 from bus.ports import Carrier
@@ -66,6 +67,30 @@ async def answer_to(carrier: Carrier, name: str, seq: int, role: str, says: Says
     except TimeoutError as error:
         what = f"Your word on {name} is in the log, but {role} has not answered in {ANSWER_S:.0f} s."
         fix = f"It counts as soon as {role} runs. See what came of it: coo show {name}."
+        raise DeskError(Exit.UNREACHABLE, what, fix) from error
+
+
+async def raised_to(carrier: Carrier, name: str, raise_id: str, seq: int) -> int:
+    """Wait until the guard has raised a mission's cap, and return it.
+
+    Raises:
+        DeskError: the guard does not answer in ten seconds.
+    """
+    start = seq + 1
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            while True:
+                page = await carrier.read(MAIL_STREAM, subjects.mail(name, "coo", "raised", "budget"), start)
+                for stored in page:
+                    start = stored.seq + 1
+                    raised = msgspec.json.decode(stored.body, type=m.Raised)
+                    if raised.digest == raise_id:
+                        return raised.cap_microusd
+                if not page:
+                    await asyncio.sleep(_POLL_S)
+    except TimeoutError as error:
+        what = f"Your raise of {name} is in the log, but the guard has not answered in {ANSWER_S:.0f} s."
+        fix = f"It counts as soon as budget runs. See what came of it: coo show {name}."
         raise DeskError(Exit.UNREACHABLE, what, fix) from error
 
 

@@ -4,10 +4,37 @@ from __future__ import annotations
 
 import typer
 
-from actors.desk import artifacts, chaos, company, dead, decisions, logbook, missions, settings, workshop
+from actors.desk import (
+    artifacts,
+    audit,
+    chaos,
+    company,
+    dead,
+    decisions,
+    logbook,
+    missions,
+    money,
+    prices,
+    settings,
+    workshop,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add every command to the command line."""
-    for module in (company, missions, artifacts, decisions, dead, logbook, settings, workshop, chaos):
+    modules = (
+        company,
+        missions,
+        artifacts,
+        decisions,
+        money,
+        audit,
+        prices,
+        dead,
+        logbook,
+        settings,
+        workshop,
+        chaos,
+    )
+    for module in modules:
         module.register(app)

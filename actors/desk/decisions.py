@@ -14,6 +14,7 @@ from actors.desk.main import DataDirOption, JsonOption, ServerOption, run
 if TYPE_CHECKING:
     import msgspec
 
+    from actors import messages as m
     from actors.desk.record import Record
     from bus.ports import Carrier
 
@@ -52,7 +53,7 @@ def reject(
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Reject what a mission asks for; it ends as failed, for this reason."""
+    """Reject what a mission asks for; without its release it ends as failed, without a raise it waits."""
     if not reason.strip():
         raise DeskError(Exit.USAGE, "--reason: say why.")
     run(_decide(wanted, "reject", _checked(reason), digest, as_json, data_dir, server))
@@ -136,10 +137,9 @@ def _asked(record: Record, digest: str | None) -> str:
         DeskError: nothing is asked, something else is, or it was decided before.
     """
     from actors.desk.screen import plain
-    from actors.roles.coo import digest_of
 
     name, status = record.name, record.status
-    if status is None or status.state != "paused_approval" or not status.asks:
+    if status is None or status.state not in ("paused_approval", "paused_budget") or not status.asks:
         before = f" It was {', '.join(record.answers.values())} before." if record.answers else ""
         raise DeskError(
             Exit.CONFLICT,
@@ -147,22 +147,36 @@ def _asked(record: Record, digest: str | None) -> str:
             f"See it: coo show {name}.",
         )
     if how := record.answers.get(status.asks):
-        what = f"This release of {name} was {how} before."
+        what = f"What {name} asks for was {how} before."
         raise DeskError(Exit.CONFLICT, what, f"See what became of it: coo follow {name}.")
     if digest is not None and digest.strip().lower() != status.asks:
         what = f"{name} asks for {status.asks}, not for {plain(digest, 80)}: it has changed."
         raise DeskError(Exit.CONFLICT, what, f"Look again: coo show {name}.")
-    if digest_of(status.deliverable) != status.asks:
-        what = f"{name} asks for {status.asks}, but shows files with another digest. Nothing was decided."
+    if _shown_digest(status) != status.asks:
+        what = f"{name} asks for {status.asks}, but shows something with another digest. Nothing was decided."
         raise DeskError(Exit.CONFLICT, what, f"End it: coo cancel {name}.")
     return status.asks
+
+
+def _shown_digest(status: m.Status) -> str:
+    from actors.raising import digest_of as digest_of_raise
+    from actors.roles.coo import digest_of
+
+    if status.raise_microusd:
+        return digest_of_raise(status.cap_microusd, status.raise_microusd)
+    return digest_of(status.deliverable)
 
 
 def _show(record: Record) -> None:
     """Show on stderr what is decided on."""
     from actors.desk.screen import note, plain
+    from actors.money import usd
 
     assert record.status is not None
+    if more := record.status.raise_microusd:
+        cap = record.status.cap_microusd
+        note(f"{record.name} asks to raise its cap from ${usd(cap)} to ${usd(cap + more)}.")
+        return
     files = record.status.deliverable
     note(f"{record.name} asks to release {len(files)} files, sha256 {record.status.asks}:")
     for path, ref in sorted(files.items()):

@@ -55,7 +55,9 @@ def next_step(record: Record) -> str:
             )
         case "paused_manual":
             return f"Go on: coo resume {name}. Or end it: coo cancel {name}."
-        case "paused_budget" | "paused_error":
+        case "paused_budget":
+            return f"{fix}. " * bool(fix) + f"See the money: coo budget ledger {name}."
+        case "paused_error":
             return f"{fix}. " * bool(fix) + f"Then: coo resume {name}. Or end it: coo cancel {name}."
         case "completed":
             return f"Get its files: coo artifacts get {name} --out DIR."

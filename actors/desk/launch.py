@@ -15,8 +15,8 @@ from typing import Literal
 from actors.datadir import DataDir, DataDirError, Locked, Run
 from actors.desk.connection import password, session
 from actors.desk.errors import DeskError, Exit
+from actors.desk.limits import send_limits
 from actors.desk.processes import specs
-from actors.messages import Limits
 from actors.server import NatsServer, PortTaken, StillRunning, StoreElsewhere
 from actors.serverbinary import ServerError, configuration_file, find, version
 from actors.serverkeeper import NAME as SERVER
@@ -25,11 +25,9 @@ from actors.supervisor import ProcessEvent, Supervisor
 from actors.table import TABLE
 from bus import setup
 from bus.authority import ADMIN, principals, variable
-from bus.envelope import digest, open_letter
 from bus.errors import BusError, TopologyConflict, Unreachable
 from bus.jetstream import JetStreamCarrier
-from bus.publisher import publish_surely
-from bus.subjects import COMPANY, MAIL_STREAM, mail
+from bus.subjects import MAIL_STREAM
 from bus.topology import Topology, topology
 from config.settings import Settings
 
@@ -134,7 +132,7 @@ async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExit
         async with asyncio.timeout(START_S), session(company.url, ADMIN, passwords[ADMIN]) as admin:
             await setup.apply(admin, wanted(plan.settings))
             async with session(company.url, "ceo", passwords["ceo"]) as ceo:
-                await publish_limits(ceo, plan.settings)
+                await send_limits(ceo, plan.settings)
             crew = specs(plan.settings, plan.data_dir, company.url, passwords, plan.replicas)
             company.supervisor = Supervisor(crew, _listener(company, tell))
             before = await _waiting(admin, [mailbox.name for mailbox in TABLE.mailboxes])
@@ -172,29 +170,6 @@ def wanted(settings: Settings) -> Topology:
         duplicate_window_s=bus.duplicate_window_s,
         max_ack_pending=bus.max_ack_pending,
     )
-
-
-async def publish_limits(ceo: JetStreamCarrier, settings: Settings) -> int | None:
-    """Send the limits to the budget guard when the log's newest differ; return their sequence if sent."""
-    limits = Limits(
-        day_microusd=settings.limits.daily_microusd,
-        month_microusd=settings.limits.monthly_microusd,
-        mission_microusd=settings.limits.mission_microusd,
-    )
-    last = await ceo.last(MAIL_STREAM, mail(COMPANY, "budget", "limits", "ceo"))
-    values = (limits.day_microusd, limits.month_microusd, limits.mission_microusd)
-    letter = open_letter(
-        TABLE,
-        sender="ceo",
-        to="budget",
-        mission=COMPANY,
-        message=limits,
-        id=digest("limits", *values, last.seq if last else 0),
-        time_ns=ceo.now_ns(),
-    )
-    if last is not None and last.body == letter.body:
-        return None
-    return await publish_surely(ceo, letter)
 
 
 async def _until_serving(admin: JetStreamCarrier, company: Company, before: dict[str, int]) -> None:

@@ -123,12 +123,14 @@ async def _mission(
     server: str | None,
 ) -> Exit:
     from actors.desk.connection import connected
+    from actors.desk.limits import with_cap
     from actors.desk.order import publish
     from actors.desk.screen import note, out, out_json
     from actors.money import usd
 
     async with connected(data_dir, server) as carrier:
         progress.name = order.name
+        order = await with_cap(carrier, order)
         repeated = await publish(carrier, order)
         progress.published = True
         if as_json:

@@ -52,10 +52,11 @@ class Wish:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """A mission ready to be published, and its id."""
+    """A mission ready to be published, and its id. `by_default`: nobody said what it may cost."""
 
     name: str
     mission: m.Mission
+    by_default: bool = False
 
 
 def resolve(wish: Wish) -> Order:
@@ -73,7 +74,7 @@ def resolve(wish: Wish) -> Order:
     if cap <= 0:
         raise _wrong("limits.mission_usd is 0, so a mission needs a --budget of its own.")
     mission = m.Mission(goal=goal, budget_microusd=cap, terms=_terms(wish, settings))
-    return Order(name=mission_id(wish.key), mission=mission)
+    return Order(name=mission_id(wish.key), mission=mission, by_default=budget is None)
 
 
 def mission_id(key: str | None) -> str:
@@ -173,6 +174,8 @@ def _terms(wish: Wish, settings: Settings) -> m.Terms:
         models=models,
         max_output_tokens=max(settings.models.catalog[name].max_output_tokens for name in models.values()),
         ask_release=ask,
+        ask_raise="raise" in settings.approvals.ask,
+        on_new_day=settings.approvals.on_new_day,
         max_rounds=settings.mission.max_rounds,
         max_loops=settings.mission.max_loops,
         max_mails=settings.mission.max_mails,

@@ -10,7 +10,7 @@ from actors.datadir import DataDir
 from actors.supervisor import ProcessSpec
 from actors.table import TABLE
 from bus.authority import variable
-from config.settings import Settings
+from config.settings import Settings, key_names
 from config.split import ROLES_WITH_A_MODEL, part
 
 _SHARED = ("PATH", "HOME", "LANG", "TMPDIR")
@@ -44,7 +44,7 @@ def environment(settings: Settings, role: str, secret: str, environ: Mapping[str
     """Return all that one actor's process is told of ours: model keys only if it calls models."""
     names = list(_SHARED)
     if role in ROLES_WITH_A_MODEL:
-        names += settings.models.key_env
+        names += key_names(settings)
     if role == "sandbox":
         names.append("DOCKER_HOST")
     return {name: environ[name] for name in names if name in environ} | {variable(role): secret}

@@ -71,7 +71,7 @@ class Record:
         if (mail.sender, mail.id) in self._seen:
             return None
         self._seen.add((mail.sender, mail.id))
-        self.account.add(mail)
+        self.account.add(mail, decided_at(stored))
         self._note(mail, stored)
         return mail
 
@@ -96,7 +96,8 @@ class Record:
         balance = self.account.balance(max(at_ns, self.last_ns))
         status = self.status or m.Status(state="created", at=0)
         models = self.mission.terms.models if self.mission else {}
-        cap = self.mission.budget_microusd if self.mission else 0
+        given = self.mission.budget_microusd if self.mission else 0
+        cap = given if self.account.cap_microusd is None else self.account.cap_microusd
         return {
             "id": self.name,
             "status": self.state,
@@ -112,6 +113,7 @@ class Record:
             "reason": status.reason,
             "fix": status.fix,
             "asks": status.asks,
+            "asks_raise_usd": usd(status.raise_microusd) if status.raise_microusd else "",
             "deliverable": listing(status.deliverable),
             "model": ", ".join(dict.fromkeys(models.values())),
             "models": dict(models),

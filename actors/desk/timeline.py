@@ -177,11 +177,20 @@ def _others(say: Say, mail: Mail, message: msgspec.Struct) -> None:
             say("ceo", "mission", f'"{plain(message.goal, 60)}" for at most ${usd(message.budget_microusd)}')
         case m.Control():
             say("ceo", message.action, message.reason)
+        case m.Decision(raise_microusd=more) if more:
+            say("ceo", "raise", f"the cap by ${usd(more)} {message.note}".rstrip())
         case m.Decision():
             say("ceo", message.verdict, message.note)
+        case m.Raised(applied=True):
+            say("budget", "raised", f"✔ the cap is ${usd(message.cap_microusd)}")
+        case m.Frozen():
+            cost, held = usd(message.cost_microusd), usd(message.held_microusd)
+            say("budget", "frozen", f"✘ {message.reason}: ${cost} billed, ${held} held")
         case m.Refused(refusal=refusal):
             needed, left = usd(refusal.needed_microusd), usd(refusal.remaining_microusd)
             say("budget", "refused", f"✘ {refusal.scope}: needs ${needed}, ${left} left")
+        case m.Request(what="raise"):
+            say("approval", "asks", f"⏸ ${usd(message.raise_microusd)} more: {message.why}")
         case m.Request():
             say("approval", "asks", f"⏸ {message.what} of {message.why}, sha256 {message.digest[:12]}")
         case m.Approved() | m.Rejected():
@@ -214,7 +223,8 @@ def closing(record: Record, at_ns: int) -> str:
     balance = record.account.balance(max(at_ns, record.last_ns))
     mark = {"completed": "✔", "failed": "✘", "cancelled": "✘"}.get(record.state, "⏸")
     took = spell((record.status_ns if status else record.last_ns) - record.published_ns)
-    cap = usd(record.mission.budget_microusd) if record.mission else "0.00"
+    given = record.mission.budget_microusd if record.mission else 0
+    cap = usd(given if record.account.cap_microusd is None else record.account.cap_microusd)
     parts = [f"{mark} {record.state} in {took}", f"${usd(balance.spent_microusd)} of ${cap}"]
     if balance.in_doubt_microusd:
         parts.append(f"${usd(balance.in_doubt_microusd)} of it in doubt")
@@ -225,6 +235,11 @@ def closing(record: Record, at_ns: int) -> str:
     if status is not None and status.reason:
         parts.append(plain(status.reason, 300))
     return " · ".join(parts)
+
+
+def _asks(told: dict[str, Any]) -> str:
+    more = f" to raise the cap by ${told['asks_raise_usd']}" if told["asks_raise_usd"] else ""
+    return f"your approval{more} of sha256 {told['asks']}" if told["asks"] else ""
 
 
 def sheet(told: dict[str, Any]) -> None:
@@ -239,7 +254,7 @@ def sheet(told: dict[str, Any]) -> None:
             "reason": plain(told["reason"], 2_000),
             "fix": plain(told["fix"], 500),
             "refused": refused if told["refusal"] else "",
-            "asks": f"your approval of sha256 {told['asks']}" if told["asks"] else "",
+            "asks": _asks(told),
             "goal": plain(told["goal"], 500),
             "money": f"${told['spent_usd']} spent{doubt}, ${told['held_usd']} held, of ${told['cap_usd']}",
             "model": told["model"] + (f" ({SCRIPTED})" if told["scripted"] else ""),

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import structlog
 
 from actors import messages as m
-from actors.money import cost_microusd
-from actors.performers.purse import Bill, NoMoney, NotSent, Paid, Purse
+from actors.performers.bill import Bill, CutOff, Grant, NoMoney, NotSent, Paid, Price, Spent, TooManyAttempts
+from actors.performers.pricing import Completion, affordable, bill_of, worst_of
+from actors.performers.purse import Purse
 from bus import blobs
 from bus.envelope import MAX_BODY_BYTES, Mail
 from bus.errors import BlobMismatch
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("actors")
 
-VERSION = 1
+VERSION = 2
 
 MAX_ATTEMPTS = 3
 """How often a call that brings no answer in time is made anew, each time on a hold of its own."""
@@ -52,22 +53,17 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What a client is asked: the call it comes from, the rendered prompt, the bound of the answer."""
+    """What a client is asked: the call it comes from, the rendered prompt, the bound of the answer.
+
+    `attempt` names the hold that pays for it.
+    """
 
     role: str
     call: m.Call
     prompt: Prompt
     nonce: str
     max_output_tokens: int
-
-
-@dataclass(frozen=True)
-class Completion:
-    """A provider's answer, with the tokens that it counted."""
-
-    text: str
-    input_tokens: int
-    output_tokens: int
+    attempt: str = ""
 
 
 class Client(Protocol):
@@ -112,13 +108,13 @@ class ModelPerformer:
         self._prompts = PromptManager()
         self._purse = Purse(self.name, VERSION, table, carrier, nonce)
 
+    async def close(self) -> None:
+        """Nothing is held between calls."""
+
     def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
         call = order.message
         assert isinstance(call, m.Call)
         return _reply(call, "dropped", status_seq=status_seq)
-
-    async def close(self) -> None:
-        """Nothing is held between calls."""
 
     async def perform(self, order: Mail) -> msgspec.Struct:
         call = order.message
@@ -137,6 +133,8 @@ class ModelPerformer:
         terms = self._part.models.get(call.model)
         if terms is None:
             raise ModelError("unknown_model", f"no price or no model {call.model}: coo config show --origin")
+        if terms.stale_from_ns is not None and self._carrier.now_ns() >= terms.stale_from_ns:
+            raise ModelError("stale_price", f"the price of {call.model} is too old: coo prices shows it")
         client = self._clients[terms.provider]
         client.check(self._role, call)
         request = await self._request(order, call, terms)
@@ -160,28 +158,49 @@ class ModelPerformer:
             return _reply(call, "failed", usage=usage, error=error.error, detail=error.detail[:2000])
 
     async def _pay(self, order: Mail, terms: ModelTerms, client: Client, request: Request) -> Paid:
-        def cost(input_tokens: int, output_tokens: int) -> int:
-            prices = (terms.input_picousd_per_token, terms.output_picousd_per_token)
-            return cost_microusd([(input_tokens, prices[0]), (output_tokens, prices[1])])
-
-        async def complete() -> tuple[str, Bill]:
-            answer = await client.complete(request)
-            microusd = cost(answer.input_tokens, answer.output_tokens)
-            return answer.text, Bill(microusd, answer.input_tokens, answer.output_tokens)
-
         prompt = request.prompt
         bound = len(prompt.system.encode()) + len(prompt.user.encode()) + _TEMPLATE_TOKENS
-        worst = cost(bound, request.max_output_tokens)
-        if worst <= 0:
+        worst = worst_of(terms, bound, request.max_output_tokens)
+        if worst <= 0 or terms.input_picousd_per_token <= 0 or terms.output_picousd_per_token <= 0:
             raise ModelError("no_price", f"{request.call.model} has no price: no call")
+        least = request.max_output_tokens  # what was cut off once is not asked for in part again
+        if not order.retry_of:
+            least = min(terms.min_output_tokens, least)
+        price = Price(worst, worst_of(terms, bound, least), terms.timeout_s)
+
+        async def complete(grant: Grant) -> tuple[str, Bill]:
+            tokens = min(request.max_output_tokens, affordable(terms, bound, grant.microusd))
+            asked = replace(request, attempt=grant.attempt, max_output_tokens=tokens)
+            answer = await client.complete(asked)
+            bill = bill_of(terms, answer)
+            if answer.failure:
+                raise Spent(answer.failure, bill)
+            if answer.cut and tokens < request.max_output_tokens:
+                raise CutOff(bill, grant)
+            return answer.text, bill
+
+        try:
+            return await self._patiently(order, price, complete)
+        except NotSent as error:
+            raise ModelError(error.proof, str(error)) from error
+        except CutOff as error:
+            scope, left = error.grant.limited_by, error.grant.microusd
+            raise NoMoney(m.Refusal(scope=scope, needed_microusd=worst, remaining_microusd=left)) from error
+        except Spent as error:
+            raise ModelError("cut_short", f"{error}; what it cost is booked") from error
+        except TooManyAttempts as error:
+            raise ModelError("too_many_attempts", str(error)) from error
+
+    async def _patiently(
+        self, order: Mail, price: Price, complete: Callable[[Grant], Awaitable[tuple[str, Bill]]]
+    ) -> Paid:
+        """Make a call that brought no answer in time anew, on a hold of its own."""
         for _ in range(MAX_ATTEMPTS):
             try:
-                return await self._purse.pay(order, worst, terms.timeout_s, complete)
-            except NotSent as error:
-                raise ModelError("not_sent", str(error)) from error
+                return await self._purse.pay(order, price, complete)
             except TimeoutError:
-                log.warning("call.timed_out", mission=order.mission, model=request.call.model)
-        why = f"no answer in {terms.timeout_s} s, {MAX_ATTEMPTS} times; what that cost is in doubt"
+                log.warning("call.timed_out", mission=order.mission, timeout_s=price.timeout_s)
+        why = f"no answer in {price.timeout_s} s, {MAX_ATTEMPTS} times; what that cost is in doubt"
         raise ModelError("timeout", why)
 
     async def _request(self, order: Mail, call: m.Call, terms: ModelTerms) -> Request:

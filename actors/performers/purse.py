@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
 
 from actors import messages as m
+from actors.performers.bill import Bill, Grant, NoMoney, NotSent, Paid, Price, Spent, TooManyAttempts
 from bus import blobs, subjects
 from bus.envelope import Cause, Mail, Stored, open_mail, seal
 from bus.errors import DecisionChanged
@@ -32,38 +33,11 @@ _GRACE_S = 3
 _MARGIN_S = 0.5
 """How long before its hold's expiry a call is given up at the latest."""
 
+_MAX_SENT = 10
+"""Attempts at one order that went out, over all processes that served it: each may cost its worst case."""
+
 _FIRST_LOOK_S = 0.001
 _LONGEST_LOOK_S = 0.5
-
-
-class NotSent(Exception):
-    """The call was never sent, or the provider refused it before any inference: it cost nothing."""
-
-
-class NoMoney(Exception):
-    """The guard refused."""
-
-    def __init__(self, refusal: m.Refusal) -> None:
-        self.refusal = refusal
-        super().__init__(refusal.scope)
-
-
-@dataclass(frozen=True)
-class Bill:
-    """What a call cost, as the provider says or as its tokens and prices give."""
-
-    microusd: int
-    input_tokens: int
-    output_tokens: int
-
-
-@dataclass(frozen=True)
-class Paid:
-    """An answer and what it cost, and the number of the attempt that brought it."""
-
-    text: str
-    bill: Bill
-    attempt: int
 
 
 @dataclass(frozen=True)
@@ -71,17 +45,18 @@ class _Claim:
     """An attempt that this process, and no other, may send until its hold expires."""
 
     attempt: int
-    expires_ns: int
+    granted: m.Granted
 
 
 class Attempt(msgspec.Struct, kw_only=True):
     """What the log says of one attempt."""
 
     granted: m.Granted | None = None
+    granted_at: int = 0
     refused: m.Refused | None = None
     settled: m.Settle | None = None
+    voided: bool = False
     nonce: str = ""
-    sent_ns: int = 0
 
 
 class Purse:
@@ -95,36 +70,46 @@ class Purse:
         self._nonce = nonce
 
     async def pay(
-        self,
-        order: Mail,
-        microusd: int,
-        timeout_s: float,
-        call: Callable[[], Awaitable[tuple[str, Bill]]],
+        self, order: Mail, price: Price, call: Callable[[Grant], Awaitable[tuple[str, Bill]]]
     ) -> Paid:
-        """Make one call for an order, held at `microusd`; or return what an earlier one was paid for.
+        """Make one call for an order, held at its price; or return what an earlier one was paid for.
 
         Raises:
             NoMoney: the guard refuses.
             NotSent: `call` said that nothing was sent; the hold was given back.
-            TimeoutError: no answer in time; the attempt stays in doubt.
+            Spent: `call` said what it cost all the same; that is settled.
+            TooManyAttempts: others have tried too often.
+            TimeoutError: no answer in time; the attempt stays in doubt, as after any other exception.
         """
-        found = await self._hold(order, microusd, timeout_s)
+        found = await self._hold(order, price)
         if isinstance(found, Paid):
             return found
         n = found.attempt
-        left_s = (found.expires_ns - self._carrier.now_ns()) / 1e9 - _MARGIN_S
+        granted = found.granted
+        left_s = (granted.expires_ns - self._carrier.now_ns()) / 1e9 - _MARGIN_S
         try:
-            async with asyncio.timeout(min(timeout_s, left_s)):
-                text, bill = await call()
-        except NotSent:
-            void = m.Void(attempt=self._name(order, n), proof="not_sent")
-            await self._surely(self._write(order, void, n))
+            if left_s <= 0:
+                raise NotSent("its hold was over before it could be sent")
+            async with asyncio.timeout(min(price.timeout_s, left_s)):
+                text, bill = await call(Grant(granted.attempt, granted.microusd, granted.limited_by))
+        except NotSent as error:
+            await self._surely(self._void(order, n, error.proof))
+            raise
+        except Spent as error:
+            await self._surely(self._settle(order, n, None, error.bill))
             raise
         await self._surely(self._settle(order, n, text, bill))
         return Paid(text, bill, n)
 
-    async def _settle(self, order: Mail, n: int, text: str, bill: Bill) -> None:
-        answer = await blobs.put(self._carrier, self._mailbox, text.encode("utf-8", "replace"))
+    async def _void(self, order: Mail, n: int, proof: Literal["not_sent", "refused_by_provider"]) -> None:
+        void = m.Void(attempt=self._name(order, n), proof=proof, nonce=self._nonce)
+        await self._write(order, void, f"{n}.{self._nonce}")
+
+    async def _settle(self, order: Mail, n: int, text: str | None, bill: Bill) -> None:
+        """Book a bill; without a text, nothing came of it that another process could use."""
+        answer = None
+        if text is not None:
+            answer = await blobs.put(self._carrier, self._mailbox, text.encode("utf-8", "replace"))
         settle = m.Settle(
             attempt=self._name(order, n),
             microusd=bill.microusd,
@@ -143,94 +128,130 @@ class Purse:
             await task
             raise
 
-    async def _hold(self, order: Mail, microusd: int, timeout_s: float) -> _Claim | Paid:
+    async def _hold(self, order: Mail, price: Price) -> _Claim | Paid:
         """Get hold of an attempt that this process may send, or of an answer that was paid for."""
-        pause = _FIRST_LOOK_S
-        while True:
-            attempts = await self._attempts(order)
-            n = max(attempts, default=0)
-            last = attempts.get(n)
-            if last is not None and last.settled is not None and last.settled.answer is not None:
-                return await self._paid(last.settled, last.settled.answer, n)
-            if last is None or self._has_expired(last):
-                await self._reserve(order, n + 1, microusd, timeout_s)
-                pause = _FIRST_LOOK_S
-            elif last.refused is not None:
-                raise NoMoney(last.refused.refusal)
-            elif last.granted is not None and not last.nonce:
-                if (found := await self._claim(order, n, last.granted)) is not None:
-                    return found
-            else:
-                await asyncio.sleep(pause)  # for the guard, or for the process that sent it
-                pause = min(pause * 1.5, _LONGEST_LOOK_S)
+        pause, n = _FIRST_LOOK_S, 0
+        try:
+            while True:
+                attempts = await self._attempts(order)
+                n = max(attempts, default=0)
+                last = attempts.get(n)
+                if last is not None and last.settled is not None and last.settled.answer is not None:
+                    return await self._paid(last.settled, last.settled.answer, n)
+                if last is None or self._is_over(last):
+                    if sum(1 for attempt in attempts.values() if attempt.nonce) >= _MAX_SENT:
+                        raise TooManyAttempts(f"{_MAX_SENT} attempts at {order.id} came to nothing")
+                    n += 1
+                    await self._reserve(order, n, price)
+                    pause = _FIRST_LOOK_S
+                elif last.refused is not None:
+                    raise NoMoney(last.refused.refusal)
+                elif last.granted is not None and not last.nonce:
+                    if await self._claim(order, n, last.granted, last.granted_at):
+                        return await self._paid_meanwhile(order, n) or _Claim(n, last.granted)
+                else:
+                    await asyncio.sleep(pause)  # for the guard, or for the process that sent it
+                    pause = min(pause * 1.5, _LONGEST_LOOK_S)
+        except asyncio.CancelledError:
+            if n:  # leave the queue; what another process has sent meanwhile is not touched by this
+                await self._surely(self._void(order, n, "not_sent"))
+            raise
+
+    async def _paid_meanwhile(self, order: Mail, n: int) -> Paid | None:
+        """Look again, after our own `sent`, whether another attempt was settled, and give ours back then.
+
+        What led to the claim may be a view that is minutes old, if this process stood still.
+        """
+        for number, attempt in (await self._attempts(order)).items():
+            if attempt.settled is not None and attempt.settled.answer is not None:
+                await self._surely(self._void(order, n, "not_sent"))
+                return await self._paid(attempt.settled, attempt.settled.answer, number)
+        return None
 
     async def _paid(self, settled: m.Settle, answer: Ref, n: int) -> Paid:
         text = (await blobs.get(self._carrier, answer)).decode("utf-8", "replace")
         return Paid(text, Bill(settled.microusd, settled.input_tokens, settled.output_tokens), n)
 
-    def _has_expired(self, attempt: Attempt) -> bool:
-        """Say whether an attempt's time is over, with what a claim and a call need taken off."""
+    def _is_over(self, attempt: Attempt) -> bool:
+        """Say whether nothing can come of an attempt; a claim and a call need some of a hold's time."""
+        if attempt.voided or attempt.settled is not None:
+            return True
         if attempt.granted is None:
             return False
         margin_ns = 0 if attempt.nonce else int(2 * _MARGIN_S * 1e9)
         return self._carrier.now_ns() >= attempt.granted.expires_ns - margin_ns
 
-    async def _reserve(self, order: Mail, n: int, microusd: int, timeout_s: float) -> None:
-        hold_s = int(timeout_s + 0.999) + _GRACE_S
-        reserve = m.Reserve(attempt=self._name(order, n), microusd=microusd, timeout_s=hold_s)
+    async def _reserve(self, order: Mail, n: int, price: Price) -> None:
+        reserve = m.Reserve(
+            attempt=self._name(order, n),
+            microusd=price.microusd,
+            timeout_s=int(price.timeout_s + 0.999) + _GRACE_S,
+            floor=0 if price.floor >= price.microusd else price.floor,
+        )
         try:
             await self._write(order, reserve, n)
         except DecisionChanged as error:  # another version reserved another amount: that one counts
             log.warning("reserve.differs", error=str(error))
 
-    async def _claim(self, order: Mail, n: int, granted: m.Granted) -> _Claim | Paid | None:
-        """Write `sent` and return the right to call, if this one is the first, logged before the expiry.
+    async def _claim(self, order: Mail, n: int, granted: m.Granted, granted_at: int) -> bool:
+        """Write `sent` and say whether it is the first word on this attempt, before the hold's expiry.
 
-        What led here may be a view that is minutes old, if this process stood still. So the log is read
-        again, complete to our own `sent`: an answer that was paid for meanwhile is used, and this attempt
-        given back.
+        All mail of the guard since the grant counts: its time is the greatest of them, so a clock that was
+        put back gives nobody a right that the guard does not know of.
         """
         sent = m.Sent(attempt=granted.attempt, nonce=self._nonce, microusd=granted.microusd)
         seq = await self._write(order, sent, f"{n}.{self._nonce}")
-        attempts = await self._attempts(order, seq)
-        if attempts[n].nonce != self._nonce or attempts[n].sent_ns >= granted.expires_ns:
-            return None
-        for number, attempt in attempts.items():
-            if attempt.settled is not None and attempt.settled.answer is not None:
-                await self._write(order, m.Void(attempt=granted.attempt, proof="not_sent"), n)
-                return await self._paid(attempt.settled, attempt.settled.answer, number)
-        return _Claim(n, granted.expires_ns)
+        start, now_ns = granted_at, 0
+        while True:  # a read is complete only when it returned what we know to be there
+            for stored in await self._carrier.read(MAIL_STREAM, subjects.mailbox_filter("budget"), start):
+                start = stored.seq + 1
+                now_ns = max(now_ns, stored.time_ns)
+                if self._is_word_on(order, stored, granted.attempt):
+                    return stored.seq == seq and now_ns < granted.expires_ns
+                if stored.seq >= seq:
+                    return False
 
-    async def _attempts(self, order: Mail, through: int = 0) -> dict[int, Attempt]:
-        """Read what the log says of every attempt at an order, complete to a sequence, by its number."""
+    def _is_word_on(self, order: Mail, stored: Stored, attempt: str) -> bool:
+        """Say whether a mail decides who may send an attempt: the first `sent` or `void` of this mailbox."""
+        if not stored.subject.startswith(f"coo.m.{order.mission}."):
+            return False
+        if not stored.subject.endswith((f".sent.{self._mailbox}", f".void.{self._mailbox}")):
+            return False
+        message = open_mail(self._table, stored, stored.time_ns).message
+        return isinstance(message, m.Sent | m.Void) and message.attempt == attempt
+
+    async def _attempts(self, order: Mail) -> dict[int, Attempt]:
+        """Read what the log says of every attempt at an order, by its number."""
         attempts: dict[int, Attempt] = {}
-        for pattern, last in (
-            (subjects.mail(order.mission, "budget", "*", self._mailbox), through),
-            (subjects.mail(order.mission, self._mailbox, "*", "budget"), 0),
+        for pattern in (
+            subjects.mail(order.mission, "budget", "*", self._mailbox),
+            subjects.mail(order.mission, self._mailbox, "*", "budget"),
         ):
             start = order.seq + 1
-            while (page := await self._carrier.read(MAIL_STREAM, pattern, start)) or start <= last:
+            while page := await self._carrier.read(MAIL_STREAM, pattern, start):
+                start = page[-1].seq + 1
                 for stored in page:
-                    start = stored.seq + 1
                     self._note(attempts, stored, order)
         return attempts
 
     def _note(self, attempts: dict[int, Attempt], stored: Stored, order: Mail) -> None:
-        message = open_mail(self._table, stored, stored.time_ns).message
-        call_id, _, number = getattr(message, "attempt", "").rpartition(".")
+        mail = open_mail(self._table, stored, stored.time_ns)
+        name = getattr(mail.message, "attempt", "")
+        call_id, _, number = name.rpartition(".")
         if call_id != order.id or not number.isdigit():
             return
         attempt = attempts.setdefault(int(number), Attempt())
-        match message:
+        match mail.message:
             case m.Granted() as granted:
-                attempt.granted = granted
+                attempt.granted, attempt.granted_at = granted, int(stored.headers.get("coo-at", 0))
             case m.Refused() as refused:
                 attempt.refused = refused
-            case m.Sent(nonce=nonce) if not attempt.nonce:
-                attempt.nonce = nonce
-                attempt.sent_ns = stored.time_ns
+            case m.Sent(nonce=nonce):
+                attempt.nonce = attempt.nonce or nonce
             case m.Settle() as settled:
                 attempt.settled = attempt.settled or settled
+            case m.Void(nonce=nonce):  # not after the `sent` of another process: that one goes on
+                attempt.voided |= not attempt.nonce or attempt.nonce == nonce
 
     def _name(self, order: Mail, n: int) -> str:
         return f"{order.id}.{n}"

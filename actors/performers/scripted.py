@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from actors.messages import Call
-from actors.performers.model import Completion, ModelError, Request
+from actors.performers.model import ModelError, Request
+from actors.performers.pricing import Completion
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 

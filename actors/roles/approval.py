@@ -1,10 +1,13 @@
 """The approval gate: keeps what was asked until the CEO decides on exactly that.
 
     asked ──decision(same digest)──> approved | rejected
-      └──── time is over ──────────> expired (not a rejection; a later decision still counts)
+      ├──── time is over ──────────> expired (not a rejection; a later decision still counts)
+      └──── another raise ─────────> withdrawn (what was asked before no longer counts)
 
 A decision quotes the digest of what was shown; another digest is declined, and one decision is used once.
-Sends `approved`, `rejected` and `expired` to the COO, `declined` to the CEO, `wake` to the clock.
+A raise that is approved, or that the CEO decides unasked, is told to the guard, and by nobody else. Sends
+`approved`, `rejected` and `expired` to the COO, `raise` to the guard, `declined` to the CEO, `wake` to the
+clock.
 """
 
 from __future__ import annotations
@@ -19,22 +22,25 @@ from bus.fold import Role, Step
 
 _SECOND_NS = 1_000_000_000
 
+How = Literal["asked", "expired", "approved", "rejected", "withdrawn"]
+
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """The gate's state of one mission: every request by its digest."""
+    """The gate's state of one mission: every request by its digest, and by how much a raise is."""
 
-    requests: dict[str, Literal["asked", "expired", "approved", "rejected"]] = {}
+    requests: dict[str, How] = {}
+    raises: dict[str, int] = {}
 
 
 def handle(gate: Gate, mail: Mail) -> Step:
     """Decide one mail."""
     match mail.message:
         case m.Request() as request if request.digest not in gate.requests:
-            at_ns = mail.now_ns + request.timeout_s * _SECOND_NS
-            wake = m.Wake(name=request.digest, at_ns=at_ns)
-            return Step(_with(gate, request.digest, "asked"), [Letter(to="clock", message=wake)])
+            return _ask(gate, mail, request)
         case m.Request():
             return Step(gate)
+        case m.Decision() as decision if decision.raise_microusd:
+            return _raise_unasked(gate, decision)
         case m.Decision() as decision:
             return _decide(gate, decision)
         case m.Tick(name=digest) if gate.requests.get(digest) == "asked":
@@ -46,25 +52,61 @@ def handle(gate: Gate, mail: Mail) -> Step:
             raise ValueError(f"the gate has no rule for {type(other).__name__}")
 
 
+def _ask(gate: Gate, mail: Mail, request: m.Request) -> Step:
+    if request.what == "raise":
+        gate = _withdrawn(gate)
+        gate = Gate(
+            requests=gate.requests, raises={**gate.raises, request.digest: max(0, request.raise_microusd)}
+        )
+    at_ns = mail.now_ns + request.timeout_s * _SECOND_NS
+    wake = m.Wake(name=request.digest, at_ns=at_ns)
+    return Step(_with(gate, request.digest, "asked"), [Letter(to="clock", message=wake)])
+
+
 def _decide(gate: Gate, decision: m.Decision) -> Step:
-    asked = gate.requests.get(decision.digest)
-    if asked is None:
-        return Step(gate, [_declined("nothing with this digest was asked: look again, it may have changed")])
-    if asked in ("approved", "rejected"):
-        return Step(gate, [_declined(f"this was {asked} before")])
-    if decision.verdict == "approve":
-        answer: m.Approved | m.Rejected = m.Approved(digest=decision.digest, note=decision.note)
-        return Step(_with(gate, decision.digest, "approved"), [Letter(to="coo", message=answer)])
-    answer = m.Rejected(digest=decision.digest, note=decision.note)
-    return Step(_with(gate, decision.digest, "rejected"), [Letter(to="coo", message=answer)])
+    digest = decision.digest
+    match gate.requests.get(digest):
+        case None:
+            why = "nothing with this digest was asked: look again, it may have changed"
+            return Step(gate, [_declined(why)])
+        case "approved" | "rejected" | "withdrawn" as before:
+            return Step(gate, [_declined(f"this was {before} before")])
+    if decision.verdict == "reject":
+        rejected = m.Rejected(digest=digest, note=decision.note)
+        return Step(_with(gate, digest, "rejected"), [Letter(to="coo", message=rejected)])
+    letters = [Letter(to="coo", message=m.Approved(digest=digest, note=decision.note))]
+    if digest in gate.raises:
+        order = m.Raise(digest=digest, microusd=gate.raises[digest], asked=True)
+        letters.insert(0, Letter(to="budget", message=order))
+    return Step(_with(gate, digest, "approved"), letters)
 
 
-def _with(gate: Gate, digest: str, how: Literal["asked", "expired", "approved", "rejected"]) -> Gate:
-    return Gate(requests={**gate.requests, digest: how})
+def _raise_unasked(gate: Gate, decision: m.Decision) -> Step:
+    """Raise as the CEO says; what the company asked for until now is answered by that."""
+    if decision.digest in gate.requests:
+        return Step(gate, [_declined("this was decided before")])
+    if decision.raise_microusd < 0 or decision.verdict != "approve":
+        return Step(gate, [_declined("a cap can only be raised")])
+    order = m.Raise(digest=decision.digest, microusd=decision.raise_microusd, asked=False)
+    approved = m.Approved(digest=decision.digest, note=decision.note)
+    gate = _with(_withdrawn(gate), decision.digest, "approved")
+    return Step(gate, [Letter(to="budget", message=order), Letter(to="coo", message=approved)])
+
+
+def _withdrawn(gate: Gate) -> Gate:
+    """Withdraw every raise that is still open."""
+    gone: dict[str, How] = {
+        digest: "withdrawn" for digest in gate.raises if gate.requests[digest] in ("asked", "expired")
+    }
+    return Gate(requests={**gate.requests, **gone}, raises=gate.raises)
+
+
+def _with(gate: Gate, digest: str, how: How) -> Gate:
+    return Gate(requests={**gate.requests, digest: how}, raises=gate.raises)
 
 
 def _declined(reason: str) -> Letter:
     return Letter(to="ceo", message=m.Declined(reason=reason))
 
 
-ROLE: Role[Gate] = Role(name="approval", version=1, state=Gate, handle=handle)
+ROLE: Role[Gate] = Role(name="approval", version=2, state=Gate, handle=handle)

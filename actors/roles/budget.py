@@ -1,183 +1,227 @@
 """The budget guard: a pure ledger. It never spends, it only says what may be spent.
 
-    reserve ──> held ──sent──> sent ──settle──> settled
-                 │  │            ├──void──────> voided
-                 │  └──void──> voided
-                 └ expires: released           └ expires: in_doubt (posted at the worst case)
-                                                  in_doubt ──settle──> settled (corrected once)
+    reserve ──> waiting ──> held ──sent──> sent ──settle──> settled
+        │          │        │  │            ├──void──────> voided
+        └──────────┴> refused  └──void──> voided
+                            └ expires: released           └ expires: in_doubt (posted at the worst case)
+                                                             in_doubt ──settle──> settled (corrected once)
 
-A hold touches the accounts of its mission, its day and its month (UTC, of the grant), or none of them.
-Posted plus pending never passes a limit; a hold that does not fit is refused with the numbers. Sends
-`granted` and `refused` to whoever reserved, `opened` to the COO, and asks the clock for one tick a minute
-while anything is held.
+A hold touches the accounts of its mission, its day and its month, or none of them. One that does not fit
+beside what is spent is refused with the numbers; one that does not fit only because of what is held waits,
+in order at every limit, until its deadline, `void` or `close`. What was never asked for, or costs more than
+its hold, is booked in full and freezes the mission. Sends `granted` and `refused` to whoever reserved,
+`opened`, `raised` and `frozen` to the COO, and `wake` to the clock while anything is held or waits.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Literal
 
-import msgspec
+from msgspec.structs import replace
 
 from actors import messages as m
+from actors.ledger import (
+    SECOND_NS,
+    Hold,
+    Ledger,
+    MissionAccount,
+    Waiting,
+    book,
+    claim,
+    doubt,
+    expire,
+    freeze,
+    is_amount,
+    least,
+    limits_on,
+    next_expiry_ns,
+    note,
+    period,
+    refusal,
+    room,
+)
 from bus.envelope import Letter, Mail
 from bus.fold import Role, Step
 from bus.subjects import COMPANY
 
 TICK_S = 60
-"""A coarse tick is enough: every mail to the guard also moves its time."""
+"""The longest time between ticks while anything is held; every mail to the guard also moves its time."""
 
-_SECOND_NS = 1_000_000_000
-
-
-class Hold(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt at a call. `microusd` is what is held, and once it is over what it cost."""
-
-    by: str
-    microusd: int
-    day: str
-    month: str
-    expires_ns: int
-    status: Literal["held", "sent", "settled", "voided", "released", "in_doubt"] = "held"
-    nonce: str = ""
-    corrected: bool = False
+MAX_ASKED_RAISES = 3
+"""How often the company may ask to raise one mission's cap; the CEO raises it as often as they like."""
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """What was spent and what is held; both count against the limit."""
-
-    posted: int = 0
-    pending: int = 0
+Why = Literal["overrun", "unheld_settlement", "settled_by_another"]
 
 
-class MissionAccount(msgspec.Struct, frozen=True, kw_only=True):
-    cap: int
-    account: Account = Account()
-    holds: dict[str, Hold] = {}
-    in_doubt: int = 0
-    frozen: str = ""
-    closing: bool = False
-
-
-class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """The guard's state."""
-
-    limits: m.Limits | None = None
-    missions: dict[str, MissionAccount] = {}
-    days: dict[str, Account] = {}
-    months: dict[str, Account] = {}
-    next_expiry_ns: int = 0
-    ticking: bool = False
+class NotBooked(ValueError):
+    """A bill that cannot be booked: no amount, or of a mission that is closed and dropped."""
 
 
 def handle(ledger: Ledger, mail: Mail) -> Step:
     """Decide one mail. Holds whose time is over by the log's clock are resolved first."""
-    ledger = _expire(ledger, mail.now_ns)
-    letters: list[Letter] = []
+    ledger = expire(ledger, mail.now_ns)
+    ledger, letters = _event(ledger, mail)
+    ledger, answers = _serve_waiting(ledger, mail.now_ns)
+    ledger, forget = _drop_closed(ledger, mail.now_ns)
+    return _ticking(ledger, mail, [*letters, *answers], forget)
+
+
+def _event(ledger: Ledger, mail: Mail) -> tuple[Ledger, list[Letter]]:
     match mail.message:
         case m.Limits() as limits:
-            ledger = msgspec.structs.replace(ledger, limits=limits)
+            return replace(ledger, limits=limits), []
         case m.Open() as order:
-            ledger = _open(ledger, mail.mission, order)
-            letters.append(Letter(to="coo", message=m.Opened()))
+            return _open(ledger, mail.mission, order)
         case m.Reserve() as order:
-            ledger, answer = _reserve(ledger, mail, order)
-            letters.append(Letter(to=mail.sender, message=answer))
+            return _reserve(ledger, mail, order)
         case m.Sent() as fact:
-            ledger = _sent(ledger, mail, fact)
+            return _sent(ledger, mail, fact), []
         case m.Settle() as fact:
-            ledger = _settle(ledger, mail, fact)
+            return _settle(ledger, mail, fact)
         case m.Void() as fact:
-            ledger = _void(ledger, mail, fact)
+            return _void(ledger, mail, fact), []
+        case m.Raise() as order:
+            return _raise(ledger, mail.mission, order)
         case m.Close():
-            ledger = _close(ledger, mail.mission)
+            return _close(ledger, mail.mission), []
         case m.Tick():
-            ledger = msgspec.structs.replace(ledger, ticking=False)
+            return replace(ledger, ticking=False), []
         case other:
             raise ValueError(f"the guard has no rule for {type(other).__name__}")
-    forget = [name for name, mission in ledger.missions.items() if _is_over(mission)]
-    if forget:
-        kept = {name: mission for name, mission in ledger.missions.items() if name not in forget}
-        ledger = msgspec.structs.replace(ledger, missions=kept)
-    return _ticking(ledger, mail, letters, forget)
 
 
 def _ticking(ledger: Ledger, mail: Mail, letters: list[Letter], forget: list[str]) -> Step:
-    if ledger.next_expiry_ns and not ledger.ticking:
-        wake = m.Wake(name="expiry", at_ns=mail.now_ns + TICK_S * _SECOND_NS)
-        letters.append(Letter(to="clock", mission=COMPANY, message=wake))
-        ledger = msgspec.structs.replace(ledger, ticking=True)
+    expiry_ns = next_expiry_ns(ledger)
+    ledger = replace(ledger, next_expiry_ns=expiry_ns)
+    if expiry_ns and not ledger.ticking:
+        at_ns = min(max(expiry_ns, mail.now_ns + SECOND_NS), mail.now_ns + TICK_S * SECOND_NS)
+        letters.append(Letter(to="clock", mission=COMPANY, message=m.Wake(name="expiry", at_ns=at_ns)))
+        ledger = replace(ledger, ticking=True)
     return Step(ledger, letters, forget)
 
 
-def _open(ledger: Ledger, name: str, order: m.Open) -> Ledger:
-    if name in ledger.missions:
-        return ledger
-    mission = MissionAccount(cap=max(0, order.cap_microusd))
-    return msgspec.structs.replace(ledger, missions={**ledger.missions, name: mission})
+# -- missions -----------------------------------------------------------------------------------------
+
+
+def _open(ledger: Ledger, name: str, order: m.Open) -> tuple[Ledger, list[Letter]]:
+    if name not in ledger.missions and name not in ledger.closed:
+        ledger = ledger.mission(name, MissionAccount(cap=max(0, order.cap_microusd)))
+    return ledger, [Letter(to="coo", message=m.Opened())]
+
+
+def _raise(ledger: Ledger, name: str, order: m.Raise) -> tuple[Ledger, list[Letter]]:
+    """Raise a mission's cap, once a digest; what the CEO decides anew also lifts a freeze."""
+    mission = ledger.missions.get(name)
+    if mission is None or order.digest in mission.raises:
+        return ledger, []
+    too_often = order.asked and mission.asked_raises >= MAX_ASKED_RAISES
+    applied = is_amount(order.microusd) and is_amount(mission.cap + order.microusd) and not too_often
+    if applied:
+        mission = replace(
+            mission,
+            cap=mission.cap + order.microusd,
+            frozen="",
+            asked_raises=mission.asked_raises + order.asked,
+            raises=(*mission.raises, order.digest),
+        )
+    told = m.Raised(digest=order.digest, cap_microusd=mission.cap, applied=applied)
+    return ledger.mission(name, mission), [Letter(to="coo", message=told)]
+
+
+def _close(ledger: Ledger, name: str) -> Ledger:
+    mission = ledger.missions.get(name)
+    return ledger if mission is None else ledger.mission(name, replace(mission, closing=True))
+
+
+def _drop_closed(ledger: Ledger, now_ns: int) -> tuple[Ledger, list[str]]:
+    """Forget missions that are over. Their names stay for a month or two: nothing of them is booked again."""
+    gone = [name for name, mission in ledger.missions.items() if mission.closing and mission.is_over]
+    if not gone:
+        return ledger, gone
+    _, month = period(now_ns)
+    recent = sorted({*ledger.closed.values(), month})[-2:]
+    closed = {name: when for name, when in ledger.closed.items() if when in recent}
+    missions = {name: mission for name, mission in ledger.missions.items() if name not in gone}
+    return replace(ledger, missions=missions, closed={**closed, **dict.fromkeys(gone, month)}), gone
 
 
 # -- holding ------------------------------------------------------------------------------------------
 
 
-def _reserve(ledger: Ledger, mail: Mail, order: m.Reserve) -> tuple[Ledger, m.Granted | m.Refused]:
+def _reserve(ledger: Ledger, mail: Mail, order: m.Reserve) -> tuple[Ledger, list[Letter]]:
+    """Answer a reserve at once if it is settled what to say; else put it behind those that wait."""
     mission = ledger.missions.get(mail.mission)
-    hold = mission.holds.get(order.attempt) if mission else None
-    if hold is not None:
-        return ledger, _again(hold, mail, order)
-    refusal = _refusal(ledger, mission, order, mail.now_ns)
-    if refusal is not None or mission is None:
-        refusal = refusal or m.Refusal(scope="mission", needed_microusd=order.microusd, remaining_microusd=0)
-        return ledger, m.Refused(attempt=order.attempt, refusal=refusal)
-    day, month = period(mail.now_ns)
-    hold = Hold(
-        by=mail.sender,
-        microusd=order.microusd,
-        day=day,
-        month=month,
-        expires_ns=mail.now_ns + max(1, order.timeout_s) * _SECOND_NS,
+    known = mission.hold(order.attempt) if mission else None
+    asked = next((w for w in ledger.waiting if _is_of(w, mail.mission, order.attempt)), None)
+    if known is None and asked is None:
+        until_ns = mail.now_ns + max(0, order.wait_s) * SECOND_NS
+        waiting = Waiting(mission=mail.mission, by=mail.sender, order=order, until_ns=until_ns)
+        return replace(ledger, waiting=(*ledger.waiting, waiting)), []
+    by, before = (known.by, known.asked) if known else (asked.by, asked.order) if asked else ("", None)
+    if by != mail.sender or before != order:
+        conflict = m.Refusal(scope="id_conflict", needed_microusd=order.microusd, remaining_microusd=0)
+        refused = m.Refused(attempt=order.attempt, refusal=conflict)
+        return ledger, [Letter(to=mail.sender, message=refused)]
+    return ledger, [Letter(to=mail.sender, message=_answer(order, known))] if known else []
+
+
+def _is_of(waiting: Waiting, mission: str, attempt: str) -> bool:
+    return waiting.mission == mission and waiting.order.attempt == attempt
+
+
+def _answer(order: m.Reserve, hold: Hold) -> m.Granted | m.Refused:
+    if hold.refusal is not None:
+        return m.Refused(attempt=order.attempt, refusal=hold.refusal)
+    return m.Granted(
+        attempt=order.attempt,
+        microusd=hold.held,
+        expires_ns=hold.expires_ns,
+        limited_by=hold.limited_by,
     )
-    ledger = _book(ledger, mail.mission, order.attempt, hold, posted=0, pending=hold.microusd)
-    granted = m.Granted(attempt=order.attempt, microusd=hold.microusd, expires_ns=hold.expires_ns)
-    return ledger, granted
 
 
-def _again(hold: Hold, mail: Mail, order: m.Reserve) -> m.Granted | m.Refused:
-    """Answer a second reserve of one attempt: the same answer, or a refusal if it is another order."""
-    if hold.by == mail.sender and hold.microusd == order.microusd and hold.status in ("held", "sent"):
-        return m.Granted(attempt=order.attempt, microusd=hold.microusd, expires_ns=hold.expires_ns)
-    refusal = m.Refusal(scope="id_conflict", needed_microusd=order.microusd, remaining_microusd=0)
-    return m.Refused(attempt=order.attempt, refusal=refusal)
+def _serve_waiting(ledger: Ledger, now_ns: int) -> tuple[Ledger, list[Letter]]:
+    """Go through the queue in order: grant what fits, refuse what cannot or waited too long."""
+    if not ledger.waiting:
+        return ledger, []
+    queue, kept, ahead, letters = ledger.waiting, [], dict[str, int](), list[Letter]()
+    for waiting in queue:
+        hold = _decide(ledger, waiting, now_ns, ahead)
+        if hold is None:
+            claim(ledger, waiting, now_ns, ahead)
+            kept.append(waiting)
+            continue
+        name, attempt = waiting.mission, waiting.order.attempt
+        if hold.refusal is None:
+            ledger = book(ledger, name, attempt, hold, posted=0, pending=hold.microusd)
+        elif name in ledger.missions:
+            ledger = note(ledger, name, attempt, hold)
+        letters.append(Letter(to=waiting.by, mission=name, message=_answer(waiting.order, hold)))
+    return replace(ledger, waiting=tuple(kept)), letters
 
 
-def _refusal(
-    ledger: Ledger, mission: MissionAccount | None, order: m.Reserve, now_ns: int
-) -> m.Refusal | None:
-    """Name the first limit that an amount does not fit into, or nothing if it fits into all."""
-    needed = order.microusd
-    if needed <= 0:
-        return m.Refusal(scope="amount", needed_microusd=needed, remaining_microusd=0)
-    if mission is None or mission.closing or mission.frozen:
-        scope = mission.frozen if mission and mission.frozen else "mission_not_open"
-        return m.Refusal(scope=scope, needed_microusd=needed, remaining_microusd=0)
-    if ledger.limits is None:
-        return m.Refusal(scope="no_limits", needed_microusd=needed, remaining_microusd=0)
-    day, month = period(now_ns)
-    for scope, limit, account in (
-        ("mission", mission.cap, mission.account),
-        ("day", ledger.limits.day_microusd, ledger.days.get(day, Account())),
-        ("month", ledger.limits.month_microusd, ledger.months.get(month, Account())),
-    ):
-        remaining = limit - account.posted - account.pending
-        if needed > remaining:
-            return m.Refusal(scope=scope, needed_microusd=needed, remaining_microusd=max(0, remaining))
-    return None
-
-
-def period(now_ns: int) -> tuple[str, str]:
-    """Return the UTC day and month of a log time, as 2026-11-22 and 2026-11."""
-    day = datetime.fromtimestamp(now_ns // _SECOND_NS, UTC).strftime("%Y-%m-%d")
-    return day, day[:7]
+def _decide(ledger: Ledger, waiting: Waiting, now_ns: int, ahead: dict[str, int]) -> Hold | None:
+    """Return what becomes of one that waits, or nothing while it goes on waiting."""
+    order, (day, month) = waiting.order, period(now_ns)
+    hold = Hold(by=waiting.by, microusd=0, day=day, month=month, expires_ns=0, asked=order)
+    refused = refusal(ledger, waiting.mission, order, now_ns)
+    if refused is None:
+        free, scope = room(ledger, waiting.mission, now_ns, ahead)
+        if free >= least(order):
+            granted = min(order.microusd, free)
+            expires_ns = now_ns + order.timeout_s * SECOND_NS
+            short = scope if granted < order.microusd else ""
+            return replace(hold, microusd=granted, held=granted, limited_by=short, expires_ns=expires_ns)
+        if now_ns < waiting.until_ns:
+            return None
+        left = next(
+            limit - booked.posted - booked.pending
+            for name, _, limit, booked in limits_on(ledger, waiting.mission, now_ns)
+            if name == scope
+        )
+        refused = m.Refusal(scope=scope, needed_microusd=least(order), remaining_microusd=max(0, left))
+    return replace(hold, status="refused", refusal=refused)
 
 
 # -- what became of a hold ----------------------------------------------------------------------------
@@ -187,135 +231,76 @@ def _sent(ledger: Ledger, mail: Mail, fact: m.Sent) -> Ledger:
     hold = _hold_of(ledger, mail, fact.attempt)
     if hold is None or hold.status != "held":
         return ledger
-    changed = msgspec.structs.replace(hold, status="sent", nonce=fact.nonce)
-    return _book(ledger, mail.mission, fact.attempt, changed, posted=0, pending=0)
+    return note(ledger, mail.mission, fact.attempt, replace(hold, status="sent", nonce=fact.nonce))
 
 
-def _settle(ledger: Ledger, mail: Mail, fact: m.Settle) -> Ledger:
-    cost = max(0, fact.microusd)
+def _settle(ledger: Ledger, mail: Mail, fact: m.Settle) -> tuple[Ledger, list[Letter]]:
+    name, cost = mail.mission, fact.microusd
+    if not is_amount(cost):
+        raise NotBooked(f"{cost} micro-dollars is no amount: the hold stays, and its worst case is booked")
+    if name in ledger.closed:
+        raise NotBooked(f"{name} is closed: everything of it is booked")
     hold = _hold_of(ledger, mail, fact.attempt)
-    if hold is None or hold.status in ("voided", "released"):
-        return _book_unheld(ledger, mail, fact, cost)
-    if hold.status == "settled" or hold.corrected:
-        return ledger
-    settled = msgspec.structs.replace(hold, status="settled", microusd=cost)
-    if hold.status == "in_doubt":
-        settled = msgspec.structs.replace(settled, corrected=True)
-        ledger = _doubt(ledger, mail.mission, -hold.microusd)
-        booked = _book(ledger, mail.mission, fact.attempt, settled, posted=cost - hold.microusd, pending=0)
+    if hold is None or hold.status in ("voided", "released", "refused"):
+        return _book_unheld(ledger, mail, fact)
+    if hold.status == "settled":
+        return ledger, []
+    doubtful = hold.status == "in_doubt"
+    settled = replace(hold, status="settled", microusd=cost, corrected=doubtful)
+    if doubtful:
+        ledger = doubt(ledger, name, -hold.microusd)
+        ledger = book(ledger, name, fact.attempt, settled, posted=cost - hold.microusd, pending=0)
     else:
-        booked = _book(ledger, mail.mission, fact.attempt, settled, posted=cost, pending=-hold.microusd)
-    return _freeze(booked, mail.mission, "overrun") if cost > hold.microusd else booked
+        ledger = book(ledger, name, fact.attempt, settled, posted=cost, pending=-hold.microusd)
+    return _frozen(ledger, name, fact, "overrun", hold.held) if cost > hold.held else (ledger, [])
 
 
-def _book_unheld(ledger: Ledger, mail: Mail, fact: m.Settle, cost: int) -> Ledger:
-    """Book a settlement that no hold covers in full, and freeze the mission: money left unasked."""
+def _book_unheld(ledger: Ledger, mail: Mail, fact: m.Settle) -> tuple[Ledger, list[Letter]]:
+    """Book a bill that no hold covers in full: money left that nobody asked for."""
     day, month = period(mail.now_ns)
-    mission = ledger.missions.get(mail.mission)
-    if mission is None:
-        raise ValueError(f"{mail.mission} has no account: never opened, or closed and settled")
-    known = mission.holds.get(fact.attempt)
+    name = mail.mission
+    if name not in ledger.missions:
+        ledger = ledger.mission(name, MissionAccount(cap=0))
+    known = ledger.missions[name].hold(fact.attempt)
     if known is not None and known.by != mail.sender:
-        return _freeze(ledger, mail.mission, "settled_by_another")
+        return _frozen(ledger, name, fact, "settled_by_another", known.held)
+    cost = fact.microusd
     hold = Hold(by=mail.sender, microusd=cost, day=day, month=month, expires_ns=0, status="settled")
-    ledger = _book(ledger, mail.mission, fact.attempt, hold, posted=cost, pending=0)
-    return _freeze(ledger, mail.mission, "unheld_settlement")
+    if known is not None:
+        hold = replace(hold, asked=known.asked, held=known.held, expires_ns=known.expires_ns)
+    ledger = _leave_queue(ledger, name, fact.attempt)
+    ledger = book(ledger, name, fact.attempt, hold, posted=cost, pending=0)
+    return _frozen(ledger, name, fact, "unheld_settlement", 0)
+
+
+def _frozen(ledger: Ledger, name: str, fact: m.Settle, why: Why, held: int) -> tuple[Ledger, list[Letter]]:
+    told = m.Frozen(reason=why, attempt=fact.attempt, held_microusd=held, cost_microusd=fact.microusd)
+    return freeze(ledger, name, why), [Letter(to="coo", message=told)]
+
+
+def _leave_queue(ledger: Ledger, name: str, attempt: str) -> Ledger:
+    left = tuple(waiting for waiting in ledger.waiting if not _is_of(waiting, name, attempt))
+    return replace(ledger, waiting=left)
 
 
 def _void(ledger: Ledger, mail: Mail, fact: m.Void) -> Ledger:
+    """Give a hold back, or leave the queue. What was sent is only voided by the process that sent it."""
+    if any(_is_of(w, mail.mission, fact.attempt) and w.by == mail.sender for w in ledger.waiting):
+        return _leave_queue(ledger, mail.mission, fact.attempt)
     hold = _hold_of(ledger, mail, fact.attempt)
     if hold is None or hold.status not in ("held", "sent"):
         return ledger
-    voided = msgspec.structs.replace(hold, status="voided", microusd=0)
-    return _book(ledger, mail.mission, fact.attempt, voided, posted=0, pending=-hold.microusd)
+    if hold.status == "sent" and hold.nonce != fact.nonce:
+        return ledger
+    voided = replace(hold, status="voided", microusd=0)
+    return book(ledger, mail.mission, fact.attempt, voided, posted=0, pending=-hold.microusd)
 
 
 def _hold_of(ledger: Ledger, mail: Mail, attempt: str) -> Hold | None:
     """Return the sender's own hold; nobody touches another's."""
     mission = ledger.missions.get(mail.mission)
-    hold = mission.holds.get(attempt) if mission else None
+    hold = mission.hold(attempt) if mission else None
     return hold if hold is not None and hold.by == mail.sender else None
 
 
-def _expire(ledger: Ledger, now_ns: int) -> Ledger:
-    if not ledger.next_expiry_ns or now_ns < ledger.next_expiry_ns:
-        return ledger
-    for name, mission in ledger.missions.items():
-        for attempt, hold in mission.holds.items():
-            if hold.status in ("held", "sent") and hold.expires_ns <= now_ns:
-                ledger = _expire_one(ledger, name, attempt, hold)
-    return ledger
-
-
-def _expire_one(ledger: Ledger, name: str, attempt: str, hold: Hold) -> Ledger:
-    if hold.status == "held":
-        released = msgspec.structs.replace(hold, status="released", microusd=0)
-        return _book(ledger, name, attempt, released, posted=0, pending=-hold.microusd)
-    doubtful = msgspec.structs.replace(hold, status="in_doubt")
-    ledger = _doubt(ledger, name, hold.microusd)
-    return _book(ledger, name, attempt, doubtful, posted=hold.microusd, pending=-hold.microusd)
-
-
-# -- booking ------------------------------------------------------------------------------------------
-
-
-def _book(ledger: Ledger, name: str, attempt: str, hold: Hold, *, posted: int, pending: int) -> Ledger:
-    """Change a hold and all its accounts in one step."""
-
-    def changed(account: Account) -> Account:
-        return Account(posted=account.posted + posted, pending=account.pending + pending)
-
-    mission = ledger.missions[name]
-    mission = msgspec.structs.replace(
-        mission, account=changed(mission.account), holds={**mission.holds, attempt: hold}
-    )
-    missions = {**ledger.missions, name: mission}
-    return msgspec.structs.replace(
-        ledger,
-        missions=missions,
-        days={**ledger.days, hold.day: changed(ledger.days.get(hold.day, Account()))},
-        months={**ledger.months, hold.month: changed(ledger.months.get(hold.month, Account()))},
-        next_expiry_ns=_next_expiry(missions),
-    )
-
-
-def _next_expiry(missions: dict[str, MissionAccount]) -> int:
-    open_holds = (
-        hold.expires_ns
-        for mission in missions.values()
-        if mission.account.pending
-        for hold in mission.holds.values()
-        if hold.status in ("held", "sent")
-    )
-    return min(open_holds, default=0)
-
-
-def _doubt(ledger: Ledger, name: str, change: int) -> Ledger:
-    mission = ledger.missions[name]
-    return _replace_mission(
-        ledger, name, msgspec.structs.replace(mission, in_doubt=mission.in_doubt + change)
-    )
-
-
-def _freeze(ledger: Ledger, name: str, why: str) -> Ledger:
-    return _replace_mission(ledger, name, msgspec.structs.replace(ledger.missions[name], frozen=why))
-
-
-def _close(ledger: Ledger, name: str) -> Ledger:
-    mission = ledger.missions.get(name)
-    if mission is None:
-        return ledger
-    return _replace_mission(ledger, name, msgspec.structs.replace(mission, closing=True))
-
-
-def _replace_mission(ledger: Ledger, name: str, mission: MissionAccount) -> Ledger:
-    return msgspec.structs.replace(ledger, missions={**ledger.missions, name: mission})
-
-
-def _is_over(mission: MissionAccount) -> bool:
-    """Say whether nothing more can be booked for a mission; what is in doubt may still be corrected."""
-    pending = ("held", "sent", "in_doubt")
-    return mission.closing and not any(hold.status in pending for hold in mission.holds.values())
-
-
-ROLE: Role[Ledger] = Role(name="budget", version=1, state=Ledger, handle=handle)
+ROLE: Role[Ledger] = Role(name="budget", version=2, state=Ledger, handle=handle)

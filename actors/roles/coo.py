@@ -10,6 +10,9 @@ A mission has a stage, and is paused on top of it; resuming returns to the stage
 is taken into account, and what it would have started is owed until then. Sends `open` and `close` to the
 guard, `call` to its model, `task`, `hold_work` and `go_on` to Engineer and QA, `request` to approval, `wake`
 to the clock, and `status` to the CEO before anything else that a new state starts.
+
+Without money it is paused_budget: it may ask for a raise, and goes on when the guard says `raised`, at the
+CEO's word, or when a new day or month begins.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import Literal
 import msgspec
 
 from actors import messages as m
+from actors import raising
 from actors.money import usd
 from bus.envelope import Letter, Mail
 from bus.fold import Role, Step
@@ -76,7 +80,12 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     mails: int = 0
     pauses: int = 0
     pause_ends_ns: int = 0
+    new_period_ns: int = 0
     digest: str = ""
+    cap: int = 0
+    asks_raise: str = ""
+    raise_microusd: int = 0
+    asked_raises: int = 0
 
     @property
     def state(self) -> m.State:
@@ -102,6 +111,7 @@ def handle(desk: Desk, mail: Mail) -> Step:
     if changed.pauses > desk.pauses:
         ends_ns = mail.now_ns + changed.terms.pause_timeout_s * _SECOND_NS
         changed = msgspec.structs.replace(changed, pause_ends_ns=ends_ns)
+        changed = _until_new_period(changed, mail.now_ns)
     changed, orders = _drive(changed)
     told = _told(desk, changed, mail)
     return Step(changed, [*told, *letters, *orders])
@@ -110,7 +120,7 @@ def handle(desk: Desk, mail: Mail) -> Step:
 def _before(desk: Desk, mail: Mail) -> Step:
     match mail.message:
         case m.Mission() as mission:
-            desk = Desk(mission=mission, stage="opening", mails=1)
+            desk = Desk(mission=mission, stage="opening", mails=1, cap=mission.budget_microusd)
             letters = [_status(desk, mail), Letter(to="budget", message=_open(mission))]
             if mission.terms.deadline_s:
                 letters.append(_wake("deadline", mail.now_ns + mission.terms.deadline_s * _SECOND_NS))
@@ -142,13 +152,21 @@ def _event(desk: Desk, mail: Mail) -> tuple[Desk, list[Letter]]:
         case Error() as error:
             return _on_error(desk, error), []
         case m.Tick() as tick:
-            return _on_tick(desk, tick), []
+            return _on_tick(desk, tick)
         case m.Opened() if desk.stage == "opening":
             return _stage(desk, "planning"), []
         case m.Reply() as reply if desk.stage == "planning" and not desk.owed:
             return _on_plan(desk, mail, reply), []
         case m.Result() as result if _is_current(desk, mail, result):
             return _on_result(desk, mail, result), []
+        case m.Raised() as raised:
+            return _on_raised(desk, raised)
+        case m.Frozen() as frozen:
+            return _on_frozen(desk, mail, frozen), []
+        case m.Rejected(digest=digest, note=note) if desk.asks_raise and digest == desk.asks_raise:
+            return _no_raise(desk, f"the CEO rejected the raise: {note or 'no reason given'}"), []
+        case m.Expired(digest=digest) if desk.asks_raise and digest == desk.asks_raise:
+            return msgspec.structs.replace(desk, reason="nobody decided on the raise in time"), []
         case m.Approved(digest=digest) if desk.stage == "releasing" and digest == desk.digest:
             return _stage(desk, "finishing"), []
         case m.Rejected(digest=digest, note=note) if desk.stage == "releasing" and digest == desk.digest:
@@ -180,13 +198,15 @@ def _on_error(desk: Desk, error: Error) -> Desk:
     return _pause(desk, "paused_error", why, fix) if desk.paused != "paused_error" else desk
 
 
-def _on_tick(desk: Desk, tick: m.Tick) -> Desk:
+def _on_tick(desk: Desk, tick: m.Tick) -> tuple[Desk, list[Letter]]:
     if tick.name == "deadline":
-        return _end(desk, "failed", "deadline: the time given for the mission is over")
+        return _end(desk, "failed", "deadline: the time given for the mission is over"), []
+    if tick.name == "new_period" and tick.at_ns == desk.new_period_ns and desk.paused == "paused_budget":
+        return _resume(desk)
     waiting = desk.paused or desk.stage == "releasing"
     if tick.name == "pause" and tick.at_ns == desk.pause_ends_ns and waiting:
-        return _end(desk, "failed", f"paused_timeout: nobody resumed it ({desk.reason})")
-    return desk
+        return _end(desk, "failed", f"paused_timeout: nobody resumed it ({desk.reason})"), []
+    return desk, []
 
 
 def _on_plan(desk: Desk, mail: Mail, reply: m.Reply) -> Desk:
@@ -195,7 +215,7 @@ def _on_plan(desk: Desk, mail: Mail, reply: m.Reply) -> Desk:
         case "dropped":
             return again
         case "refused":
-            return _no_money(again, reply.refusal)
+            return _no_money(again, mail, reply.refusal)
         case "failed" if reply.error == "invalid_answer" and desk.plans + 1 < MAX_PLANS:
             return msgspec.structs.replace(desk, owed=True, plans=desk.plans + 1)
         case "failed":
@@ -219,7 +239,7 @@ def _is_current(desk: Desk, mail: Mail, result: m.Result) -> bool:
 def _on_result(desk: Desk, mail: Mail, result: m.Result) -> Desk:
     match result.status:
         case "refused":
-            return _no_money(desk, result.refusal)
+            return _no_money(desk, mail, result.refusal)
         case "stuck":
             return _pause(desk, "paused_error", result.reason, result.fix)
         case "failed":
@@ -281,23 +301,76 @@ def _pause(
     return msgspec.structs.replace(desk, paused=how, reason=why, fix=fix, pauses=desk.pauses + 1)
 
 
-def _no_money(desk: Desk, refusal: m.Refusal | None) -> Desk:
-    why = "no money"
-    if refusal is not None:
-        needed, left = usd(refusal.needed_microusd), usd(refusal.remaining_microusd)
-        why = f"no money: the next call needs up to ${needed}, the {refusal.scope} limit has ${left} left"
-    fix = "coo resume once a day or month limit allows it, or coo cancel and give a larger budget"
-    return msgspec.structs.replace(_pause(desk, "paused_budget", why, fix), refusal=refusal)
+def _no_money(desk: Desk, mail: Mail, refusal: m.Refusal | None) -> Desk:
+    """Pause for want of money, and ask for a raise if the cap is what is in the way and the terms say so."""
+    if refusal is None:
+        return _pause(desk, "paused_budget", "no money", f"coo budget raise {mail.mission} +USD")
+    fix = raising.fix(refusal, mail.mission, desk.terms.on_new_day)
+    desk = msgspec.structs.replace(
+        _pause(desk, "paused_budget", raising.reason(refusal), fix), refusal=refusal
+    )
+    may_ask = desk.terms.ask_raise and desk.asked_raises < raising.MAX_RAISES and not desk.asks_raise
+    if refusal.scope != "mission" or not may_ask:
+        return desk
+    assert desk.mission is not None
+    more = raising.amount(refusal, desk.mission.budget_microusd)
+    return msgspec.structs.replace(
+        desk,
+        asks_raise=raising.digest_of(desk.cap, more),
+        raise_microusd=more,
+        asked_raises=desk.asked_raises + 1,
+        fix=f"coo approve {mail.mission} to raise the cap by ${usd(more)}, or coo reject {mail.mission}",
+    )
+
+
+def _no_raise(desk: Desk, why: str) -> Desk:
+    """Stay paused, and ask no more."""
+    return msgspec.structs.replace(
+        desk, reason=why, fix="", asks_raise="", raise_microusd=0, asked_raises=raising.MAX_RAISES
+    )
+
+
+def _on_raised(desk: Desk, raised: m.Raised) -> tuple[Desk, list[Letter]]:
+    """Go on with the new cap, unless it was another limit that is in the way."""
+    if not raised.applied:
+        return _no_raise(desk, "the guard raises no more for the company: raise it yourself"), []
+    desk = msgspec.structs.replace(desk, cap=raised.cap_microusd)
+    other = desk.refusal is not None and desk.refusal.scope in ("day", "month", "no_limits")
+    return _resume(desk) if desk.paused == "paused_budget" and not other else (desk, [])
+
+
+def _on_frozen(desk: Desk, mail: Mail, frozen: m.Frozen) -> Desk:
+    cost, held = usd(frozen.cost_microusd), usd(frozen.held_microusd)
+    why = f"{frozen.reason}: a call was billed at ${cost}, ${held} were held for it; all of it is booked"
+    fix = f"look: coo budget ledger {mail.mission}; then coo budget raise {mail.mission} +USD, or coo cancel"
+    return _pause(desk, "paused_budget", why, fix) if desk.paused in ("", "paused_budget") else desk
+
+
+def _until_new_period(desk: Desk, now_ns: int) -> Desk:
+    """Note when a mission that waits for a day or month limit may go on by itself; 0 is never."""
+    scope = desk.refusal.scope if desk.refusal and desk.paused == "paused_budget" else ""
+    waits = scope in ("day", "month") and desk.terms.on_new_day == "resume"
+    return msgspec.structs.replace(desk, new_period_ns=raising.next_period_ns(scope, now_ns) if waits else 0)
 
 
 def _resume(desk: Desk) -> tuple[Desk, list[Letter]]:
-    desk = msgspec.structs.replace(desk, paused="", reason="", fix="", refusal=None, mails=0)
+    desk = msgspec.structs.replace(
+        desk, paused="", reason="", fix="", refusal=None, mails=0, asks_raise="", raise_microusd=0
+    )
     return desk, [Letter(to=role, message=m.GoOn()) for role in ("engineer", "qa")]
 
 
 def _end(desk: Desk, final: Literal["completed", "failed", "cancelled"], why: str = "") -> Desk:
     return msgspec.structs.replace(
-        desk, final=final, stage="over", paused="", reason=why, fix="", refusal=None, owed=False
+        desk,
+        final=final,
+        stage="over",
+        paused="",
+        reason=why,
+        fix="",
+        refusal=None,
+        owed=False,
+        asks_raise="",
     )
 
 
@@ -357,7 +430,12 @@ def _task(desk: Desk, role: Literal["engineer", "qa"]) -> m.Task:
 def _told(before: Desk, after: Desk, mail: Mail) -> list[Letter]:
     """Tell the CEO and the others of a new state."""
     letters: list[Letter] = []
-    if (before.state, before.jobs, before.reason) == (after.state, after.jobs, after.reason):
+    if (before.state, before.jobs, before.reason, before.cap) == (
+        after.state,
+        after.jobs,
+        after.reason,
+        after.cap,
+    ):
         return letters
     letters.append(_status(after, mail))
     if after.final:
@@ -367,7 +445,22 @@ def _told(before: Desk, after: Desk, mail: Mail) -> list[Letter]:
         letters += [Letter(to=role, message=hold) for role in ("engineer", "qa")]
     if after.pauses > before.pauses:
         letters.append(_wake("pause", after.pause_ends_ns))
+        if after.new_period_ns:
+            letters.append(_wake("new_period", after.new_period_ns))
+    if after.asks_raise and after.asks_raise != before.asks_raise:
+        letters.append(_raise_request(after))
     return letters
+
+
+def _raise_request(desk: Desk) -> Letter:
+    request = m.Request(
+        what="raise",
+        digest=desk.asks_raise,
+        why=desk.reason,
+        timeout_s=desk.terms.approval_timeout_s,
+        raise_microusd=desk.raise_microusd,
+    )
+    return Letter(to="approval", message=request)
 
 
 def _status(desk: Desk, mail: Mail) -> Letter:
@@ -380,8 +473,10 @@ def _status(desk: Desk, mail: Mail) -> Letter:
         reason=desk.reason,
         fix=desk.fix,
         tasks=tasks,
-        asks=desk.digest if desk.stage == "releasing" else "",
+        asks=desk.asks_raise or (desk.digest if desk.stage == "releasing" else ""),
         refusal=desk.refusal,
+        raise_microusd=desk.raise_microusd if desk.asks_raise else 0,
+        cap_microusd=desk.cap,
         deliverable=desk.files if desk.final == "completed" or desk.stage == "releasing" else {},
     )
     return Letter(to="ceo", message=status)
@@ -395,4 +490,4 @@ def _declined(reason: str) -> Letter:
     return Letter(to="ceo", message=m.Declined(reason=reason))
 
 
-ROLE: Role[Desk] = Role(name="coo", version=1, state=Desk, handle=handle)
+ROLE: Role[Desk] = Role(name="coo", version=2, state=Desk, handle=handle)

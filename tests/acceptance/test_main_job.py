@@ -103,7 +103,7 @@ def test_a_budget_too_small_for_one_call_stops_before_it_and_says_what_was_neede
     shown = company.json("show", done.stdout.strip().split()[0])
     assert (shown["status"], shown["spent_usd"], shown["held_usd"]) == ("paused_budget", "0.00", "0.00")
     assert "0.000001" in done.stderr + done.stdout
-    assert "no money: the next call needs up to $0.03" in done.stdout
+    assert "no money: the next call needs at least $0.00" in done.stdout
     assert "the mission limit has $0.000001 left" in done.stdout
 
 

@@ -12,6 +12,9 @@ import yaml
 from memory_company import OVER, MemoryCompany, memory_company
 
 from actors import messages as m
+from actors import raising
+from actors.desk.books import read_letters
+from actors.desk.proof import prove
 from actors.performers.scripted import SCRIPTS
 from actors.table import TABLE
 
@@ -41,7 +44,7 @@ def posted_exactly(company: MemoryCompany, mission: str = "m-1") -> int:
     """Check that each attempt is booked once, at what its usage says, and return the sum."""
     account = company.ledger().missions[mission]
     assert account.account.pending == 0
-    assert {hold.status for hold in account.holds.values()} <= {"settled"}
+    assert {hold.status for hold in account.holds.values()} <= {"settled", "refused"}
     settled = sum(settle.microusd for settle in company.messages(mission, "budget", "settle"))
     assert account.account.posted == settled
     return account.account.posted
@@ -211,6 +214,110 @@ async def test_without_limits_no_money_is_given() -> None:
     assert status.refusal is not None
     assert status.refusal.scope == "no_limits"
     await company.stop()
+
+
+async def test_a_mission_out_of_money_asks_and_goes_on_with_the_same_work_when_the_cap_is_raised() -> None:
+    async with memory_company() as company:
+        await company.mission(FIZZBUZZ, budget=6_500, ask_raise=True)
+        for _ in range(3):
+            status = await company.until("paused_budget", "completed")
+            if status.state == "completed":
+                break
+            assert status.refusal is not None
+            assert status.refusal.scope == "mission"
+            assert status.asks == raising.digest_of(status.cap_microusd, status.raise_microusd)
+            await company.say("approval", "m-1", m.Decision(digest=status.asks, verdict="approve"))
+            await company.until("planning", "executing", "reviewing", "completed", later_than=status.at)
+        status = await company.until("paused_budget", *OVER)
+        if status.state == "paused_budget":  # it has asked three times: now it is the CEO's turn
+            assert status.asks == ""
+            more = m.Decision(digest="mine", verdict="approve", raise_microusd=100_000)
+            await company.say("approval", "m-1", more)
+            status = await company.until(*OVER)
+        assert status.state == "completed"
+        assert len(company.messages("m-1", "approval", "request")) in (1, 2, 3)
+        assert posted_exactly(company) <= status.cap_microusd
+        retried = [
+            s for s in company.mail(lambda subject: ".call." in subject) if "coo-retry-of" in s.headers
+        ]
+        assert retried
+        assert await audited(company) == []
+
+
+async def test_a_raise_that_is_rejected_leaves_the_mission_paused_and_a_late_approval_counts_no_more() -> (
+    None
+):
+    async with memory_company() as company:
+        await company.mission(FIZZBUZZ, budget=1, ask_raise=True)
+        asked = await company.until("paused_budget")
+        await company.say("approval", "m-1", m.Decision(digest=asked.asks, verdict="reject", note="no"))
+        status = await company.until("paused_budget", later_than=asked.at)
+        assert "the CEO rejected the raise: no" in status.reason
+        await company.say("approval", "m-1", m.Decision(digest=asked.asks, verdict="approve"))
+        while not company.messages("m-1", "ceo", "declined"):
+            await asyncio.sleep(0.01)
+        assert company.messages("m-1", "budget", "raise") == []
+
+
+@pytest.mark.parametrize(("policy", "goes_on"), [("resume", True), ("wait", False)])
+async def test_a_mission_that_waits_for_the_day_goes_on_at_midnight_if_its_terms_say_so(
+    policy: Any, goes_on: bool
+) -> None:
+    async with memory_company() as company:
+        small = m.Limits(day_microusd=12_000, month_microusd=200_000_000, mission_microusd=1)
+        await company.say("budget", "company", small, id="small")
+        await company.mission(goal_of("wordcount"), on_new_day=policy, pause_timeout_s=7 * 86_400)
+        paused = await company.until("paused_budget")
+        assert paused.refusal is not None
+        assert paused.refusal.scope == "day"
+        company.clock_shift_ns += 86_400 * 10**9
+        await asyncio.sleep(1.5)
+        status = company.status()
+        assert status is not None
+        assert (status.at > paused.at) == goes_on
+        assert await audited(company) == []
+
+
+def work_of(company: MemoryCompany) -> tuple[Any, ...]:
+    """Return what a mission has made so far: tasks, workspaces, verdicts, deliverable."""
+    status = company.status()
+    assert status is not None
+    results = [r for r in company.messages("m-1", "coo", "result") if r.status != "refused"]
+    outcomes = company.messages("m-1", "engineer", "outcome") + company.messages("m-1", "qa", "outcome")
+    answers = [r for r in company.messages("m-1", "engineer", "reply") if r.status == "answered"]
+    tasks = [(task.title, task.attempts) for task in status.tasks]
+    return tasks, results, outcomes, answers, status.deliverable
+
+
+@pytest.mark.parametrize("budget", [7_000, 9_500, 12_000, 15_000])
+async def test_budget_exceeded_rolls_everything_back(budget: int) -> None:
+    """A refused call leaves everything as it was before it, and nothing half-made is delivered."""
+    async with memory_company() as company:
+        await company.mission(CSV, budget=budget)
+        paused = await company.until("paused_budget")
+        before, account = work_of(company), company.ledger().missions["m-1"].account
+        assert paused.deliverable == {}
+        assert account.pending == 0
+        refused = company.messages("m-1", "coo", "result") or company.messages("m-1", "coo", "reply")
+        assert refused[-1].status == "refused"
+        await company.say("coo", "m-1", m.Control(action="resume"))
+        again = await company.until("paused_budget", later_than=paused.at)
+        assert work_of(company) == before
+        assert company.ledger().missions["m-1"].account == account
+        await company.say("approval", "m-1", m.Decision(digest="x", verdict="approve", raise_microusd=10**6))
+        status = await company.until(*OVER, later_than=again.at)
+        assert status.state == "completed"
+        delivered = await company.deliverable()
+        assert await audited(company) == []
+    async with memory_company() as calm:
+        await calm.mission(CSV)
+        await calm.until("completed")
+        assert await calm.deliverable() == delivered
+
+
+async def audited(company: MemoryCompany) -> list[str]:
+    """Prove every prefix of the ledger, and return what is wrong with it."""
+    return prove(await read_letters(company.ceo)).violations
 
 
 @pytest.mark.parametrize(("verdict", "end"), [("approve", "completed"), ("reject", "failed")])

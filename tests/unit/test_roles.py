@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from actors import messages as m
+from actors import raising
 from actors.company import role
 from actors.orders import Orders
 from actors.roles import approval, coo, engineer, qa
@@ -22,12 +23,15 @@ from bus.table import Checkpoint, Error, Ref
 
 REF = Ref(owner="model-engineer", digest="0" * 64, size=1)
 FILES = {"a.py": REF}
-TERMS = m.Terms(models={"coo": "scripted", "engineer": "scripted", "qa": "scripted"}, ask_release=True)
+TERMS = m.Terms(
+    models={"coo": "scripted", "engineer": "scripted", "qa": "scripted"}, ask_release=True, ask_raise=True
+)
 PLAN = m.PlannedTask(title="t", brief="b", acceptance=("python3", "t.py"), outputs=("a.py",))
 REFUSAL = m.Refusal(scope="mission", needed_microusd=5, remaining_microusd=1)
 TASK = m.Task(number=0, plan=PLAN, goal="g", terms=TERMS, files=FILES)
 MISSION = m.Mission(goal="g", budget_microusd=100, terms=TERMS)
 DIGEST = coo.digest_of(FILES)
+RAISE = raising.digest_of(100, 10_000)
 
 
 def reply(turn: str, status: str = "answered", **more: Any) -> m.Reply:
@@ -50,9 +54,10 @@ SAMPLES: dict[str, list[msgspec.Struct]] = {
     "limits": [m.Limits(day_microusd=100, month_microusd=1000, mission_microusd=100)],
     "decision": [
         m.Decision(digest=digest, verdict=verdict)  # type: ignore[arg-type]
-        for digest in (DIGEST, "other")
+        for digest in (DIGEST, RAISE, "other")
         for verdict in ("approve", "reject")
-    ],
+    ]
+    + [m.Decision(digest="own", verdict="approve", raise_microusd=7)],
     "task": [TASK],
     "hold_work": [m.HoldWork()],
     "go_on": [m.GoOn()],
@@ -78,11 +83,18 @@ SAMPLES: dict[str, list[msgspec.Struct]] = {
     ],
     "opened": [m.Opened()],
     "approved": [m.Approved(digest=DIGEST), m.Approved(digest="other")],
-    "rejected": [m.Rejected(digest=DIGEST)],
-    "expired": [m.Expired(digest=DIGEST)],
-    "tick": [m.Tick(name=name, at_ns=1) for name in ("deadline", "pause", DIGEST)],
+    "rejected": [m.Rejected(digest=DIGEST), m.Rejected(digest=RAISE)],
+    "expired": [m.Expired(digest=DIGEST), m.Expired(digest=RAISE)],
+    "tick": [m.Tick(name=name, at_ns=1) for name in ("deadline", "pause", "new_period", DIGEST, RAISE)],
     "error": [Error(mailbox="qa", seq=1, reason="raised", detail="d")],
-    "request": [m.Request(what="release", digest=DIGEST, why="w", timeout_s=1)],
+    "request": [
+        m.Request(what="release", digest=DIGEST, why="w", timeout_s=1),
+        m.Request(what="raise", digest=RAISE, why="w", timeout_s=1, raise_microusd=50),
+        m.Request(what="raise", digest="later", why="w", timeout_s=1, raise_microusd=60),
+    ],
+    "raise": [m.Raise(digest=RAISE, microusd=500, asked=asked) for asked in (True, False)],
+    "raised": [m.Raised(digest=RAISE, cap_microusd=500, applied=applied) for applied in (True, False)],
+    "frozen": [m.Frozen(reason="overrun", attempt="c.1", held_microusd=5, cost_microusd=9)],
     "reserve": [
         m.Reserve(attempt="c.1", microusd=5, timeout_s=1),
         m.Reserve(attempt="c.2", microusd=500, timeout_s=1),
@@ -189,6 +201,21 @@ def test_the_gate_decides_each_request_once() -> None:
         ("expired", "rejected"),
     }
     assert str(approval.__doc__).count("approved") > 0
+
+
+def test_a_raise_is_withdrawn_by_the_next_one() -> None:
+    arrows = walk("approval", lambda gate: gate.requests.get(RAISE, "none"))
+    assert arrows == {
+        ("none", "asked"),
+        ("asked", "approved"),
+        ("asked", "rejected"),
+        ("asked", "expired"),
+        ("asked", "withdrawn"),
+        ("expired", "approved"),
+        ("expired", "rejected"),
+        ("expired", "withdrawn"),
+    }
+    assert "withdrawn" in str(approval.__doc__)
 
 
 def test_the_coo_never_leaves_a_final_state_and_names_only_states_there_are() -> None:

@@ -32,7 +32,7 @@ def test_the_packaged_defaults_are_complete() -> None:
 
     assert (settings.limits.daily_microusd, settings.limits.monthly_microusd) == (20_000_000, 200_000_000)
     assert settings.limits.mission_microusd == 1_000_000
-    assert settings.approvals.ask == ()
+    assert (settings.approvals.ask, settings.approvals.on_new_day) == (("raise",), "resume")
     assert settings.models.roles.model_dump() == {"coo": "scripted", "engineer": "scripted", "qa": "scripted"}
 
 

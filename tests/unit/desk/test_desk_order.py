@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from actors import messages as m
@@ -123,10 +124,10 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 def test_the_terms_are_those_of_the_settings_unless_the_order_says_otherwise() -> None:
     models = {"coo": "scripted", "engineer": "scripted", "qa": "scripted"}
-    settled = m.Terms(models=models, deadline_s=172_800)
+    settled = m.Terms(models=models, deadline_s=172_800, ask_raise=True, on_new_day="resume")
     assert resolve(Wish(goal="x")).mission.terms == settled
     asked = resolve(Wish(goal="x", approve="release", deadline="2h", model="scripted"))
-    assert asked.mission.terms == m.Terms(models=models, deadline_s=7_200, ask_release=True)
+    assert asked.mission.terms == msgspec.structs.replace(settled, deadline_s=7_200, ask_release=True)
 
 
 def test_a_key_gives_the_same_id_for_ever_and_no_key_a_new_one() -> None:

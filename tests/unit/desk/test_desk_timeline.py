@@ -250,6 +250,7 @@ def test_what_show_prints_as_json_is_complete() -> None:
         "reason": "",
         "fix": "",
         "asks": "",
+        "asks_raise_usd": "",
         "deliverable": [{"path": "converter.py", "sha256": "ab" * 32, "size": 84}],
         "model": "scripted",
         "models": {"coo": "scripted", "engineer": "scripted", "qa": "scripted"},

@@ -1,0 +1,84 @@
+"""The company's limits: what the settings say, what the log holds, and which of both is in force."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from actors import messages as m
+from actors.desk.errors import DeskError, Exit
+from actors.desk.record import pages
+from actors.table import TABLE
+from bus import subjects
+from bus.envelope import digest, open_letter, open_mail
+from bus.errors import BadMail
+from bus.ports import Carrier
+from bus.publisher import publish_surely
+from bus.subjects import COMPANY, MAIL_STREAM
+
+if TYPE_CHECKING:
+    from actors.desk.order import Order
+    from config.settings import Settings
+
+
+def settings_limits(settings: Settings | None = None) -> m.Limits:
+    """Return the limits that the settings say."""
+    from actors.desk.settings import load_settings
+
+    limits = (settings or load_settings()).limits
+    return m.Limits(
+        day_microusd=limits.daily_microusd,
+        month_microusd=limits.monthly_microusd,
+        mission_microusd=limits.mission_microusd,
+    )
+
+
+async def known_limits(carrier: Carrier) -> list[tuple[int, m.Limits]]:
+    """Return all limits there ever were, with their sequences, the newest last."""
+    found = []
+    pattern = subjects.mail(COMPANY, "budget", "limits", "ceo")
+    async for page in pages(carrier, MAIL_STREAM, pattern):
+        for stored in page:
+            try:
+                message = open_mail(TABLE, stored, stored.time_ns).message
+            except BadMail:
+                continue
+            if isinstance(message, m.Limits):
+                found.append((stored.seq, message))
+    return found
+
+
+async def send_limits(carrier: Carrier, settings: Settings) -> int | None:
+    """Send what the settings say, unless it is in force, or the CEO has set limits since it was.
+
+    Returns its sequence if it was sent.
+    """
+    known, wanted = await known_limits(carrier), settings_limits(settings)
+    before = [limits for _, limits in known if limits.origin == "settings"]
+    if before and before[-1] == wanted:
+        return None  # they have not changed since they were sent; what the CEO said after that stands
+    values = (wanted.day_microusd, wanted.month_microusd, wanted.mission_microusd)
+    letter = open_letter(
+        TABLE,
+        sender="ceo",
+        to="budget",
+        mission=COMPANY,
+        message=wanted,
+        id=digest("limits", *values, known[-1][0] if known else 0),
+        time_ns=carrier.now_ns(),
+    )
+    return await publish_surely(carrier, letter)
+
+
+async def with_cap(carrier: Carrier, order: Order) -> Order:
+    """Return an order that named no budget with the cap that the CEO has set since, if any."""
+    known = await known_limits(carrier) if order.by_default else []
+    if not known or known[-1][1].origin != "ceo":
+        return order
+    cap = known[-1][1].mission_microusd
+    if not cap:
+        what = "A mission that names no budget has none: the limit is 0."
+        raise DeskError(Exit.USAGE, what, "Give it a --budget, or coo budget set --mission USD.")
+    return replace(order, mission=msgspec.structs.replace(order.mission, budget_microusd=cap))

@@ -1,0 +1,66 @@
+"""`coo prices`: what every callable model costs, and whether its price may still be used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from actors.desk.errors import Exit
+from actors.desk.main import JsonOption
+from actors.desk.settings import ConfigOption
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from config.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add `coo prices`."""
+    app.command("prices")(prices)
+
+
+def prices(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Print every price in US dollars for a million tokens; exit code 2 if one in use is too old."""
+    from datetime import UTC, datetime
+
+    from actors.desk.screen import note, out_json, out_table
+    from actors.desk.settings import load_settings
+
+    settings = load_settings(config)
+    told = told_of(settings, datetime.now(UTC).date())
+    if as_json:
+        out_json(told)
+    else:
+        names = ("provider", "model", "input_usd", "cache_hit_usd", "output_usd", "as_of", "state")
+        head = ["PROVIDER", "MODEL", "INPUT", "CACHE HIT", "OUTPUT", "AS OF", "STATE"]
+        out_table(head, [tuple(one[name] or "–" for name in names) for one in told])
+        for text in sorted({one["note"] for one in told}):
+            note(text)
+    if any(one["state"] == "stale" and one["in_use"] for one in told):
+        note("A model with a stale price is not called. Look it up and set prices.providers.<name>.as_of.")
+        raise typer.Exit(int(Exit.USAGE))
+
+
+def told_of(settings: Settings, today: date) -> list[dict[str, str]]:
+    """Return every price; `in_use` names the roles that call the model."""
+    stale, roles = settings.prices.stale(today), dict(settings.models.roles)
+    told = []
+    for provider, listed in sorted(settings.prices.providers.items()):
+        for model, price in sorted(listed.models.items()):
+            users = [role for role, used in roles.items() if used == model]
+            told.append(
+                {
+                    "provider": provider,
+                    "model": model,
+                    "input_usd": price.input_usd_per_mtok,
+                    "cache_hit_usd": price.cache_hit_usd_per_mtok or "",
+                    "output_usd": price.output_usd_per_mtok,
+                    "as_of": str(listed.as_of or ""),
+                    "state": "stale" if provider in stale else "invented" if not listed.as_of else "good",
+                    "in_use": ", ".join(users),
+                    "note": listed.note,
+                }
+            )
+    return told

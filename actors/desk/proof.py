@@ -1,0 +1,68 @@
+"""The proof behind `coo audit`: the guard's rules and the desk's books, side by side over every prefix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from actors.desk.books import Books, Letters, Walk
+from actors.ledger import Account, Ledger
+from actors.roles.budget import ROLE
+from actors.table import TABLE
+from bus.envelope import Outgoing, Stored
+from bus.fold import Fold
+
+_ANSWERS = frozenset({"granted", "refused", "raised", "frozen"})
+
+
+@dataclass
+class Proof:
+    """What was found. `violations` is empty if everything holds."""
+
+    books: Books
+    mails: int = 0
+    violations: list[str] = field(default_factory=list)
+
+
+def prove(letters: Letters) -> Proof:
+    """Walk the guard's mail with both ledgers."""
+    walk, fold = Walk(letters), Fold[Ledger](TABLE, ROLE)
+    proof = Proof(walk.books)
+    for stored in letters.mail:
+        decision = fold.apply(stored)
+        walk.step(stored)
+        proof.mails += 1
+        _compare_balances(proof, fold.state, stored)
+        _compare_letters(proof, decision.letters, letters, stored)
+    proof.violations = [*walk.books.violations, *proof.violations]
+    return proof
+
+
+def _compare_balances(proof: Proof, ledger: Ledger, stored: Stored) -> None:
+    """Compare every account that the guard keeps; a mission that it has dropped must hold nothing."""
+    kept: dict[str, Account] = {f"mission:{name}": one.account for name, one in ledger.missions.items()}
+    kept |= {f"day:{name}": account for name, account in ledger.days.items()}
+    kept |= {f"month:{name}": account for name, account in ledger.months.items()}
+    for name, account in kept.items():
+        ours = proof.books.accounts[name]
+        if (ours.posted, ours.pending) != (account.posted, account.pending):
+            proof.violations.append(
+                f"message {stored.seq}: {name} has {account.posted} posted and {account.pending} pending at "
+                f"the guard, {ours.posted} and {ours.pending} in the books (I18)"
+            )
+    for name, mission in ledger.missions.items():
+        held = sum(hold.microusd for hold in mission.open.values())
+        if held != mission.account.pending:
+            proof.violations.append(
+                f"message {stored.seq}: {name} has {mission.account.pending} pending, holds of {held} (I3)"
+            )
+
+
+def _compare_letters(proof: Proof, decided: tuple[Outgoing, ...], letters: Letters, stored: Stored) -> None:
+    """Compare what the guard's rules say to what is in the log; what is not there yet is under way."""
+    found = {letter.headers.get("ce-id"): letter for letter in letters.decided.get(stored.seq, ())}
+    rules = {letter.headers["ce-id"]: letter for letter in decided}
+    for letter_id, letter in found.items():
+        kind = letter.subject.split(".")[4]
+        ruled = rules.get(letter_id or "")
+        if kind in _ANSWERS and (ruled is None or not ruled.same_as(letter)):
+            proof.violations.append(f"message {letter.seq}: the guard's rules do not say this {kind} (I18)")

@@ -1,0 +1,62 @@
+"""What a mission that ran out of money asks for, and when it may go on by itself. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+from actors import messages as m
+from actors.money import MICRO, usd
+
+MAX_RAISES = 3
+"""How often the company asks for more money in one mission; after that the CEO raises unasked, or not."""
+
+_SECOND_NS = 1_000_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CENT = MICRO // 100
+_SHARE = 4
+
+
+def amount(refusal: m.Refusal, budget_microusd: int) -> int:
+    """Return by how much to raise: what is missing, at least a quarter of the budget, in whole cents."""
+    missing = max(refusal.needed_microusd - refusal.remaining_microusd, budget_microusd // _SHARE)
+    return -(-missing // _CENT) * _CENT
+
+
+def digest_of(cap_microusd: int, raise_microusd: int) -> str:
+    """Return the sha256 of exactly what is asked: from which cap to which."""
+    text = f"raise the cap from {usd(cap_microusd)} to {usd(cap_microusd + raise_microusd)}\n"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def reason(refusal: m.Refusal) -> str:
+    """Say why there is no money."""
+    needed, left = usd(refusal.needed_microusd), usd(refusal.remaining_microusd)
+    match refusal.scope:
+        case "mission" | "day" | "month":
+            limit = f"the {refusal.scope} limit has ${left} left"
+            return f"no money: the next call needs at least ${needed}, {limit}"
+        case scope:
+            return f"no money: the next call needs at least ${needed}, refused: {scope}"
+
+
+def fix(refusal: m.Refusal, mission: str, on_new_day: str) -> str:
+    """Say what the CEO can do about it."""
+    match refusal.scope:
+        case "day" | "month" as scope:
+            waits = f"it goes on when the next {scope} begins (UTC)" if on_new_day == "resume" else "wait"
+            option = "--daily" if scope == "day" else "--monthly"
+            return f"{waits}; or coo budget set {option} USD, then coo resume {mission}"
+        case "no_limits":
+            return f"coo budget set --daily USD --monthly USD --mission USD, then coo resume {mission}"
+        case _:
+            return f"coo budget raise {mission} +USD, or coo cancel {mission}"
+
+
+def next_period_ns(scope: str, now_ns: int) -> int:
+    """Return when the UTC day or month after a log time begins."""
+    now = datetime.fromtimestamp(now_ns // _SECOND_NS, UTC)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    later = midnight + timedelta(days=1) if scope == "day" else midnight.replace(day=1) + timedelta(days=32)
+    begin = later if scope == "day" else later.replace(day=1)
+    return (begin - _EPOCH) // timedelta(seconds=1) * _SECOND_NS
