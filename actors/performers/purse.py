@@ -81,15 +81,16 @@ class Purse:
             TooManyAttempts: others have tried too often.
             TimeoutError: no answer in time; the attempt stays in doubt, as after any other exception.
         """
-        found = await self._hold(order, price)
-        if isinstance(found, Paid):
-            return found
-        n = found.attempt
-        granted = found.granted
-        left_s = (granted.expires_ns - self._carrier.now_ns()) / 1e9 - _MARGIN_S
+        while True:
+            found = await self._hold(order, price)
+            if isinstance(found, Paid):
+                return found
+            n, granted = found.attempt, found.granted
+            left_s = (granted.expires_ns - self._carrier.now_ns()) / 1e9 - _MARGIN_S
+            if left_s > 0:
+                break
+            await self._surely(self._void(order, n, "not_sent"))  # this process stood still meanwhile
         try:
-            if left_s <= 0:
-                raise NotSent("its hold was over before it could be sent")
             async with asyncio.timeout(min(price.timeout_s, left_s)):
                 text, bill = await call(Grant(granted.attempt, granted.microusd, granted.limited_by))
         except NotSent as error:
@@ -139,7 +140,7 @@ class Purse:
                 if last is not None and last.settled is not None and last.settled.answer is not None:
                     return await self._paid(last.settled, last.settled.answer, n)
                 if last is None or self._is_over(last):
-                    if sum(1 for attempt in attempts.values() if attempt.nonce) >= _MAX_SENT:
+                    if sum(1 for one in attempts.values() if one.nonce and not one.voided) >= _MAX_SENT:
                         raise TooManyAttempts(f"{_MAX_SENT} attempts at {order.id} came to nothing")
                     n += 1
                     await self._reserve(order, n, price)
