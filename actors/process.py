@@ -14,8 +14,6 @@ import signal
 import sys
 from pathlib import Path
 
-import structlog
-
 from actors import log as logs
 from actors.company import loops, serve
 from actors.table import TABLE
@@ -30,6 +28,7 @@ from bus.errors import (
     WrongCredentials,
 )
 from bus.jetstream import connect
+from bus.structured import structlog
 from config.parts import ActorConfig, decode
 
 EX_TEMPFAIL = 75

@@ -99,7 +99,7 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
 
 def _log_to_stderr() -> None:
     """Keep what the bus logs off stdout, where the data is; COO_DEBUG=1 shows all of it."""
-    import structlog
+    from bus.structured import structlog
 
     level = logging.DEBUG if os.environ.get("COO_DEBUG") else logging.WARNING
     structlog.configure(

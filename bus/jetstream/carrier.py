@@ -16,13 +16,12 @@ import time
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-import structlog
-
 from bus.envelope import Outgoing, Stored
 from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown, Unreachable, WrongCredentials
 from bus.jetstream.natspy import Client, Msg, nats
 from bus.jetstream.pull import Pull
 from bus.ports import Handler, PubAck
+from bus.structured import structlog
 
 log = structlog.get_logger("bus")
 
