@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from actors.desk import artifacts, company, dead, decisions, logbook, missions, settings, workshop
+from actors.desk import artifacts, company, dead, decisions, demo, logbook, missions, settings, workshop
 
 
 def register(app: typer.Typer) -> None:
     """Add every command to the command line."""
-    for module in (company, missions, artifacts, decisions, dead, logbook, settings, workshop):
+    for module in (demo, company, missions, artifacts, decisions, dead, logbook, settings, workshop):
         module.register(app)
