@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from actors.datadir import Unusable
+from actors.datadir import DataDirError, Unusable, short
 
 MARK = "ephemeral"
 _PREFIX = "coo-ephemeral-"
@@ -29,7 +29,7 @@ def make(path: Path | None = None) -> Path:
     One that bears the mark already is taken as it is.
 
     Raises:
-        Unusable: there is something else at `path`, or the folder cannot be made.
+        DataDirError: there is something else at `path`, or the folder cannot be made.
     """
     _sweep()
     try:
@@ -38,7 +38,10 @@ def make(path: Path | None = None) -> Path:
         if (folder / MARK).exists():
             return folder
         if any(folder.iterdir()):
-            raise Unusable(folder, "it holds something, which --ephemeral would remove at the end")
+            raise DataDirError(
+                f"{short(folder)} holds something, which --ephemeral would remove at the end",
+                "Name no data directory (--data-dir, COO_DATA_DIR), or an empty one",
+            )
         (folder / MARK).touch(mode=0o600)
     except OSError as error:
         raise Unusable(path or Path(tempfile.gettempdir()), error.strerror or str(error)) from error
@@ -50,7 +53,7 @@ def removed_afterwards(path: Path | None) -> Iterator[Path]:
     """Make an ephemeral data directory for the length of a block.
 
     Raises:
-        Unusable: as `make`.
+        DataDirError: as `make`.
     """
     folder = make(path)
     try:
