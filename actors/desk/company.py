@@ -155,16 +155,10 @@ async def _up(plan: Plan, console: Console) -> int:
 
 
 async def _serve(plan: Plan, console: Console) -> None:
-    import asyncio
-
     from actors.desk.launch import launched
-    from actors.desk.workshop import find_backend
+    from actors.desk.workshop import finding_backend
 
     began_s = time.monotonic()
-    isolation = asyncio.create_task(find_backend(plan.settings.sandbox))
-    try:
-        async with launched(plan, console.event) as company:
-            console.ready(company, await isolation, time.monotonic() - began_s)
-            await company.wait()
-    finally:
-        isolation.cancel()
+    async with finding_backend(plan.settings.sandbox) as isolation, launched(plan, console.event) as company:
+        console.ready(company, await isolation, time.monotonic() - began_s)
+        await company.wait()

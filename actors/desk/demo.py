@@ -87,24 +87,18 @@ async def _until_over(plan: Plan, console: Console, *, keep: bool, as_json: bool
 
 
 async def _demo(plan: Plan, console: Console, ended: list[Exit], *, keep: bool, as_json: bool) -> None:
-    import asyncio
-
     from actors.desk.connection import password, session
     from actors.desk.launch import launched
-    from actors.desk.workshop import find_backend
+    from actors.desk.workshop import finding_backend
 
     began_s = time.monotonic()
-    isolation = asyncio.create_task(find_backend(plan.settings.sandbox))
-    try:
-        async with launched(plan, console.event) as company:
-            console.ready(company, await isolation, time.monotonic() - began_s, hints=False)
-            async with session(company.url, "ceo", password(plan.data_dir, "ceo")) as ceo:
-                ended.append(await _mission(ceo, plan, as_json=as_json))
-            _farewell(company, as_json=as_json, keep=keep)
-            if keep:
-                await company.wait()
-    finally:
-        isolation.cancel()
+    async with finding_backend(plan.settings.sandbox) as isolation, launched(plan, console.event) as company:
+        console.ready(company, await isolation, time.monotonic() - began_s, hints=False)
+        async with session(company.url, "ceo", password(plan.data_dir, "ceo")) as ceo:
+            ended.append(await _mission(ceo, plan, as_json=as_json))
+        _farewell(company, as_json=as_json, keep=keep)
+        if keep:
+            await company.wait()
 
 
 async def _mission(ceo: JetStreamCarrier, plan: Plan, *, as_json: bool) -> Exit:
