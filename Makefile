@@ -2,7 +2,7 @@
 PY ?= .venv/bin/python
 BIN = $(dir $(PY))
 
-.PHONY: install lock check format lint types floors test
+.PHONY: install lock check format lint types floors test minimal bench
 
 install:  ## a virtual environment with everything a developer needs, at the locked versions
 	python3 -m venv .venv
@@ -30,3 +30,9 @@ floors:  ## who may import whom
 
 test:
 	$(PY) -m pytest
+
+minimal:  ## README's two commands on a minimal Debian, as root and as an ordinary user (root, debootstrap; minutes)
+	$(PY) tests/minimal/check.py $(MINIMAL)
+
+bench:  ## how long starts take, each beside a baseline
+	$(PY) bench/start.py

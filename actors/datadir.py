@@ -1,11 +1,13 @@
 """The folder in which one company lives on one machine.
 
+<path>/coo.json          the schema and the newest nats-server it was used with (`stamp`)
 <path>/lock              held by `coo up` for as long as it runs
 <path>/nats/             JetStream's file store: the log, and with it everything the company knows
 <path>/logs/             one file an actor
 <path>/run/              0700: what belongs to the running company
     credentials.json     0600: one password a principal, made once and kept
     run.json             0600: where the running company is found
+    nats.env             0600: the same for the `nats` command, with the password of who may look
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import fcntl
 import os
 import secrets
 import string
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -22,6 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+
+from actors.alive import process_start
 
 # nats-server parses the value of a variable like a value of its configuration: digits alone become a
 # number, `12K` a size, `true` a boolean, `$2a$…` a bcrypt hash, `-` is refused. A letter first, then letters
@@ -36,6 +39,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: int
     since: datetime
+    process_start: str | None = None
 
 
 class DataDirError(Exception):
@@ -57,7 +61,7 @@ class Locked(DataDirError):
         by = f" (pid {holder.pid}, since {holder.since.astimezone():%H:%M})" if holder else ""
         super().__init__(
             f"{short(path)} is in use by coo up{by}",
-            "Use it as it is, stop it with Ctrl-C there, or start another with --data-dir",
+            "Use it as it is, stop it with coo down, or start another with --data-dir",
         )
 
 
@@ -132,8 +136,10 @@ class DataDir:
             try:
                 yield
             finally:
-                with suppress(OSError):
-                    (self.run / "run.json").unlink()
+                for name in ("run.json", "nats.env"):
+                    with suppress(OSError):
+                        (self.run / name).unlink()
+                os.ftruncate(fd, 0)  # `holder` does not try the lock: that would be in a starter's way
         finally:
             os.close(fd)
 
@@ -172,6 +178,15 @@ class DataDir:
         """
         self._write("run.json", msgspec.json.encode(run))
 
+    def write_login(self, url: str, user: str, secret: str) -> None:
+        """Write a file that a shell reads so that the `nats` command finds this company, and may look.
+
+        Raises:
+            Unusable: the file cannot be written.
+        """
+        text = f"export NATS_URL={url}\nexport NATS_USER={user}\nexport NATS_PASSWORD={secret}\n"
+        self._write("nats.env", text.encode())
+
     def read_run(self) -> Run | None:
         """Return the running company, None when there is none: no file, or one left by a dead process.
 
@@ -196,7 +211,16 @@ class DataDir:
         except OSError as error:
             raise Unusable(self.path, f"this file system has no locks: {error.strerror}") from error
         os.ftruncate(fd, 0)
-        os.pwrite(fd, msgspec.json.encode(Holder(pid=os.getpid(), since=datetime.now(UTC))), 0)
+        pid = os.getpid()
+        holder = Holder(pid=pid, since=datetime.now(UTC), process_start=process_start(pid))
+        os.pwrite(fd, msgspec.json.encode(holder), 0)
+
+    def holder(self) -> Holder | None:
+        """Return who holds the lock now: a process that lives, and no other that got its pid meanwhile."""
+        with self._named_errors(), suppress(FileNotFoundError):
+            found = _holder((self.path / "lock").read_bytes())
+            return found if found and process_start(found.pid) == found.process_start else None
+        return None
 
     def _read(self, name: str) -> bytes | None:
         with self._named_errors():
@@ -233,27 +257,14 @@ def default_path(environ: Mapping[str, str]) -> Path:
     if chosen := environ.get("COO_DATA_DIR"):
         return Path(chosen)
     home = Path(environ.get("XDG_DATA_HOME", ""))
-    return (home if home.is_absolute() else Path("~/.local/share").expanduser()) / "coo" / "default"
-
-
-def process_start(pid: int) -> str | None:
-    """Return a text that differs between two processes of the same pid, None when no such process runs.
-
-    Linux: boot id and start in clock ticks; a zombie counts as dead. Elsewhere: what `ps` says, in seconds.
-    """
-    if not Path("/proc/self/stat").exists():
-        answer = subprocess.run(
-            ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-        )
-        return answer.stdout.strip() or None
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    state, *fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces and brackets
-    if state in "ZX":
-        return None
-    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/{fields[18]}"
+    if not home.is_absolute():
+        try:
+            home = Path("~/.local/share").expanduser()
+        except RuntimeError as error:  # no HOME, and a user without an entry in passwd
+            raise DataDirError(
+                "This user has no home folder", "Name a data directory: --data-dir PATH, or COO_DATA_DIR"
+            ) from error
+    return home / "coo" / "default"
 
 
 def size_bytes(path: Path) -> int:
@@ -283,5 +294,6 @@ def _password() -> str:
 
 def short(path: Path) -> str:
     """Write a path as a person would: `~` for the home folder."""
-    home = Path.home()
-    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+    with suppress(RuntimeError, ValueError):  # no home at all, or another folder
+        return f"~/{path.relative_to(Path.home())}"
+    return str(path)

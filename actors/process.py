@@ -14,10 +14,9 @@ import signal
 import sys
 from pathlib import Path
 
-import structlog
-
 from actors import log as logs
 from actors.company import loops, serve
+from actors.credentials import NoNkeys, shared_login
 from actors.table import TABLE
 from bus.authority import variable
 from bus.errors import (
@@ -30,6 +29,7 @@ from bus.errors import (
     WrongCredentials,
 )
 from bus.jetstream import connect
+from bus.structured import structlog
 from config.parts import ActorConfig, decode
 
 EX_TEMPFAIL = 75
@@ -80,7 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", help="a JSON file with this actor's configuration, or - for stdin")
     parser.add_argument("--log", type=Path, help="write JSON lines to this file instead of stderr")
-    parser.epilog = "The password of the actor is read from COO_<ROLE>_PASSWORD."
+    parser.epilog = (
+        "The password of the actor is read from COO_<ROLE>_PASSWORD; without one, NATS_USER and "
+        "NATS_PASSWORD, NATS_TOKEN or NATS_CREDS log in to a server that cannot tell one actor from another."
+    )
     return parser
 
 
@@ -108,10 +111,17 @@ async def _run(options: argparse.Namespace, config: ActorConfig, password: str) 
     _stop_on_signals(stop)
     try:
         carrier = await connect(
-            options.server, user=options.role if password else "", password=password, name=options.role
+            options.server,
+            user=options.role if password else "",
+            password=password,
+            shared=shared_login(os.environ),
+            name=options.role,
         )
     except BusError as error:
         return _ended(options.role, error)
+    except NoNkeys as error:
+        print(f"coo-actor {options.role}: {error}", file=sys.stderr)
+        return EX_CONFIG
     log.info("actor.started", pid=os.getpid(), server=options.server)
     try:
         await serve(loops(options.role, carrier, config), stop)

@@ -37,6 +37,18 @@ jetstream {
 }
 """
 
+_ACCOUNTS_HEADER = """\
+# The accounts of a COO company: everybody may do what the kind table gives them, and nothing else.
+#
+# Include this in the configuration of a nats-server 2.11 or newer that has JetStream enabled:
+#
+#   include "coo-accounts.conf"
+#
+# The passwords are in the server's environment, each a letter followed by letters and digits; give the same
+# variables to `coo up --server URL` (or NATS_URL), and COO_CEO_PASSWORD to whoever types other commands.
+# `sync_interval: always` in its jetstream block makes an accepted mission survive a power cut.
+#"""
+
 
 @dataclass(frozen=True)
 class Grants:
@@ -75,8 +87,18 @@ def grants(table: Table, principal: str) -> Grants:
 
 def render(table: Table) -> str:
     """Write the server's configuration."""
+    return "\n".join([_HEADER, *_both(table)])
+
+
+def render_accounts(table: Table) -> str:
+    """Write the accounts alone, for a server that somebody else configures."""
+    names = [f"#   {variable(name)}" for name in principals(table)]
+    return "\n".join([_ACCOUNTS_HEADER, *names, "", *_both(table)])
+
+
+def _both(table: Table) -> Iterable[str]:
     actors = (*table.people, *table.processes)
-    return "\n".join([_HEADER, "accounts {", *_hub(table, actors), *_accounts(table, actors), "}", ""])
+    return ("accounts {", *_hub(table, actors), *_accounts(table, actors), "}", "")
 
 
 def _account(principal: str) -> str:

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
 from bus import checkpoints, deadletters, subjects
 from bus.envelope import Outgoing, Stored, base_headers, digest, encode
 from bus.errors import DecisionChanged
@@ -22,6 +20,7 @@ from bus.fold import Decision, Role
 from bus.ports import Carrier, Consumer, Delivery
 from bus.progress import HALTED_NAK_S, Entry, Key, Nobody, Path, Told
 from bus.publisher import Publisher
+from bus.structured import structlog
 from bus.subjects import COMPANY, DLQ_STREAM, MAIL_STREAM, mailbox_filter
 from bus.table import Error, Table
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
-import structlog
 
 from bus import deadletters, subjects
 from bus.envelope import Cause, Mail, Outgoing, Stored, cause_of, open_mail, seal
@@ -21,6 +20,7 @@ from bus.errors import BadLetter, BadMail, BusError, DecisionChanged
 from bus.fold import DeadLetter, cause_of_unreadable, complaint
 from bus.ports import Carrier, Consumer, Delivery
 from bus.publisher import publish_surely
+from bus.structured import structlog
 from bus.subjects import MAIL_STREAM
 from bus.table import Table
 

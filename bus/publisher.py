@@ -11,11 +11,10 @@ import random
 from collections import deque
 from typing import Protocol
 
-import structlog
-
 from bus.envelope import Outgoing, digest
 from bus.errors import DecisionChanged, Unknown
 from bus.ports import Carrier
+from bus.structured import structlog
 from bus.subjects import MAIL_STREAM
 
 log = structlog.get_logger("bus")

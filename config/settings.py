@@ -92,7 +92,12 @@ def user_path() -> Path:
     """Return where the user's own file is looked for; it need not exist."""
     home = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     # The XDG specification: a relative path there is invalid and is to be ignored.
-    return (home if home.is_absolute() else Path.home() / ".config") / "coo" / "config.yaml"
+    if not home.is_absolute():
+        try:
+            home = Path.home() / ".config"
+        except RuntimeError:  # no HOME, and a user without an entry in passwd: there is no file then
+            home = Path("/nonexistent")
+    return home / "coo" / "config.yaml"
 
 
 def load(path: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -130,6 +129,8 @@ async def deliver_to(carrier: Carrier, record: Record, target: Path, *, force: b
     Raises:
         DeskError: nothing to deliver, a file that is not what its name says, or something in the way.
     """
+    import asyncio
+
     from actors.desk.deliver import deliver
 
     contents = await _fetch(carrier, deliverable(record))
@@ -137,6 +138,8 @@ async def deliver_to(carrier: Carrier, record: Record, target: Path, *, force: b
 
 
 async def _fetch(carrier: Carrier, files: m.Manifest) -> dict[str, bytes]:
+    import asyncio
+
     from actors.desk.screen import plain
     from bus import blobs
     from bus.errors import BlobMismatch

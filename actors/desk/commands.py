@@ -11,6 +11,7 @@ from actors.desk import (
     company,
     dead,
     decisions,
+    demo,
     logbook,
     missions,
     money,
@@ -23,6 +24,7 @@ from actors.desk import (
 def register(app: typer.Typer) -> None:
     """Add every command to the command line."""
     modules = (
+        demo,
         company,
         missions,
         artifacts,

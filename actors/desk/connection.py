@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from actors.credentials import NoNkeys, shared_login
 from actors.datadir import DataDir, DataDirError
+from actors.desk.console import ANYBODY, NOT_ENFORCED
 from actors.desk.errors import DeskError, Exit
 from bus.authority import variable
 from bus.errors import NotPermitted, NotSetUp, Unreachable, WrongCredentials
@@ -61,7 +63,26 @@ async def connected(
     except DataDirError as error:
         raise DeskError(Exit.USAGE, f"{error.what}.", f"{error.fix}.") from error
     async with session(url, principal, secret) as carrier:
+        carrier.guarded = _is_ours(data_dir, url, secret) or await is_guarded(carrier, secret)
+        if not carrier.guarded:
+            print(f"coo: {NOT_ENFORCED}: {ANYBODY}", file=sys.stderr, flush=True)
         yield carrier
+
+
+def _is_ours(data_dir: DataDir, url: str, secret: str) -> bool:
+    """Say whether `coo up` runs that server, with accounts; then it need not be asked."""
+    run = data_dir.read_run()
+    return bool(secret and run and run.server_pid and run.url == url)
+
+
+def authority(carrier: JetStreamCarrier) -> str:
+    """Return in a word whether the broker enforces who may write what."""
+    return "enforced" if carrier.guarded else "not enforced"
+
+
+async def is_guarded(carrier: JetStreamCarrier, secret: str) -> bool:
+    """Say whether the broker can tell who writes: by a login of the principal's own, held to its rights."""
+    return bool(secret) and await carrier.is_confined()
 
 
 @asynccontextmanager
@@ -75,8 +96,14 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
 
     try:
         carrier = await connect(
-            url, user=principal if secret else "", password=secret, name=f"coo-{principal}"
+            url,
+            user=principal if secret else "",
+            password=secret,
+            shared=shared_login(os.environ),
+            name=f"coo-{principal}",
         )
+    except NoNkeys as error:
+        raise DeskError(Exit.USAGE, f"{error}.") from error
     except Unreachable as error:
         fix = "Start everything locally: coo up. Or point elsewhere: --server URL, NATS_URL."
         raise DeskError(Exit.UNREACHABLE, f"Cannot reach NATS: {error}.", fix) from error
@@ -99,7 +126,7 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
 
 def _log_to_stderr() -> None:
     """Keep what the bus logs off stdout, where the data is; COO_DEBUG=1 shows all of it."""
-    import structlog
+    from bus.structured import structlog
 
     level = logging.DEBUG if os.environ.get("COO_DEBUG") else logging.WARNING
     structlog.configure(

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 Text = Optional[str]  # noqa: UP045 - typer reads annotations at run time
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the log.")]
+AcceptOption = Annotated[
+    bool,
+    typer.Option("--accept-no-authority", help="Though the broker cannot tell who asks, or who approves."),
+]
 DigestOption = Annotated[
     Text, typer.Option("--digest", metavar="SHA256", help="Decide on exactly this, else on nothing.")
 ]
@@ -37,12 +41,13 @@ def approve(
     wanted: WantedArgument,
     note: Annotated[str, typer.Option(metavar="TEXT", help="A note; it is kept in the log.")] = "",
     digest: DigestOption = None,
+    accept: AcceptOption = False,
     data_dir: DataDirOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Approve exactly what a mission asks for now."""
-    run(_decide(wanted, "approve", _checked(note), digest, as_json, data_dir, server))
+    run(_decide(wanted, "approve", _checked(note), digest, as_json, data_dir, server, accept=accept))
 
 
 def reject(
@@ -56,7 +61,7 @@ def reject(
     """Reject what a mission asks for; without its release it ends as failed, without a raise it waits."""
     if not reason.strip():
         raise DeskError(Exit.USAGE, "--reason: say why.")
-    run(_decide(wanted, "reject", _checked(reason), digest, as_json, data_dir, server))
+    run(_decide(wanted, "reject", _checked(reason), digest, as_json, data_dir, server, accept=True))
 
 
 def pause(
@@ -113,21 +118,28 @@ async def _decide(
     as_json: bool,
     data_dir: Path | None,
     server: str | None,
+    *,
+    accept: bool,
 ) -> None:
     from actors import messages as m
     from actors.desk.asking import answer_to, say
-    from actors.desk.connection import connected
+    from actors.desk.connection import authority, connected
     from bus.envelope import digest as hashed
 
     async with connected(data_dir, server) as carrier:
+        if not (carrier.guarded or accept):
+            what = "Authority is not enforced there: anybody could have asked, and anybody could approve."
+            fix = "Approve all the same: --accept-no-authority. Or give it accounts: coo setup --print-conf."
+            raise DeskError(Exit.UNREACHABLE, what, fix)
         record = await _read(carrier, wanted)
         asked = _asked(record, digest)
         _show(record)
         decision = m.Decision(digest=asked, verdict=verdict, note=words)
         letter_id = hashed("decision", record.name, asked, verdict)
         seq = await say(carrier, record.name, "approval", decision, letter_id)
-        answer = await answer_to(carrier, record.name, seq, "approval", _gate_says)
-    _say(as_json, record.name, answer, {"verdict": verdict, "digest": asked, "answer": answer})
+        answer = await answer_to(carrier, record.name, seq, "approval", gate_says)
+    told = {"verdict": verdict, "digest": asked, "answer": answer, "authority": authority(carrier)}
+    _say(as_json, record.name, answer, told)
 
 
 def _asked(record: Record, digest: str | None) -> str:
@@ -183,7 +195,8 @@ def _show(record: Record) -> None:
         note(f"  {ref.size:>9}  {ref.digest[:16]}  {plain(path, 120)}")
 
 
-def _gate_says(message: msgspec.Struct) -> str | None:
+def gate_says(message: msgspec.Struct) -> str | None:
+    """Return the gate's word in a letter of its own, if it is one."""
     from actors import messages as m
 
     match message:

@@ -134,13 +134,13 @@ class Watch:
             return None
         return sum(len(content.splitlines()) for content in contents)
 
-    def close(self, *, as_json: bool, delivered: bool = False) -> Exit:
+    def close(self, *, as_json: bool, delivered: bool = False, authority: str = "enforced") -> Exit:
         """Say how it ended and what can be done now, and return the exit code of that."""
         record = self.record
         at_ns = self._carrier.now_ns()
         code = exit_of(record.state)
         if as_json:
-            out_json(result(record, at_ns))
+            out_json({**result(record, at_ns), "authority": authority})
             return code
         out(closing(record, at_ns), "bold")
         if record.scripted:

@@ -9,11 +9,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Literal
 
+from actors import provenance, stamp
 from actors.datadir import DataDir, DataDirError, Locked, Run
-from actors.desk.connection import password, session
+from actors.desk.connection import is_guarded, password, session
 from actors.desk.errors import DeskError, Exit
 from actors.desk.limits import send_limits
 from actors.desk.processes import specs
@@ -45,6 +47,7 @@ class Plan:
 
     settings: Settings
     data_dir: DataDir
+    ephemeral: bool = False
     port: int | Literal["auto"] = 4222
     nats_server: str | None = None
     server: str | None = None
@@ -65,6 +68,7 @@ class Company:
     server: NatsServer | None
     supervisor: Supervisor
     guarded: bool = True
+    origin: str = ""
     lost: dict[str, str] = field(default_factory=dict)
     keeper: asyncio.Task[None] | None = None
 
@@ -109,20 +113,15 @@ async def launched(plan: Plan, tell: Tell) -> AsyncIterator[Company]:
         async with AsyncExitStack() as stack:
             stack.enter_context(plan.data_dir.lock())
             passwords = _passwords(plan)
-            server = await _own_server(plan, passwords, stack) if plan.server is None else None
-            company = Company(
-                plan=plan,
-                url=plan.server or "",
-                server=server,
-                supervisor=Supervisor([], tell),
-                guarded=any(passwords.values()),
-            )
-            if server is not None:
-                company.url = server.url
-                company.keeper = asyncio.create_task(keep(server, _listener(company, tell)))
-                stack.push_async_callback(_cancelled, company.keeper)
+            company = Company(plan=plan, url=plan.server or "", server=None, supervisor=Supervisor([], tell))
+            if plan.server is None:
+                await _serve_here(company, passwords, stack, tell)
+            else:
+                stamp.check(plan.data_dir, coo=package_version("coo-actor"), nats_server="")
             await _open(company, passwords, stack, tell)
             company.write_run()
+            if company.server is not None:
+                plan.data_dir.write_login(company.url, ADMIN, passwords[ADMIN])
             yield company
 
 
@@ -133,6 +132,8 @@ async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExit
             await setup.apply(admin, wanted(plan.settings))
             async with session(company.url, "ceo", passwords["ceo"]) as ceo:
                 await send_limits(ceo, plan.settings)
+                if company.server is None:
+                    company.guarded = all(passwords.values()) and await is_guarded(ceo, passwords["ceo"])
             crew = specs(plan.settings, plan.data_dir, company.url, passwords, plan.replicas)
             company.supervisor = Supervisor(crew, _listener(company, tell))
             before = await _waiting(admin, [mailbox.name for mailbox in TABLE.mailboxes])
@@ -144,14 +145,24 @@ async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExit
         ) from error
 
 
-async def _own_server(plan: Plan, passwords: Mapping[str, str], stack: AsyncExitStack) -> NatsServer:
+async def _serve_here(
+    company: Company, passwords: Mapping[str, str], stack: AsyncExitStack, tell: Tell
+) -> None:
+    """Start this company's own nats-server, after looking at what it is and what it last ran on."""
+    plan, data = company.plan, company.plan.data_dir
     binary = find(plan.nats_server)
-    await asyncio.to_thread(version, binary)
-    data = plan.data_dir
+    runs, company.origin = await asyncio.gather(
+        asyncio.to_thread(version, binary),
+        asyncio.to_thread(provenance.check, binary, data.run / "nats-server.checked"),
+    )
+    stamp.check(data, coo=package_version("coo-actor"), nats_server=runs)
     env = {variable(name): secret for name, secret in passwords.items()}
     log = data.logs / f"{SERVER}.log"
     server = NatsServer(binary, configuration_file(), data.nats, data.run, plan.port, env, log=log)
-    return await stack.enter_async_context(server)
+    company.server = await stack.enter_async_context(server)
+    company.url = server.url
+    company.keeper = asyncio.create_task(keep(server, _listener(company, tell)))
+    stack.push_async_callback(_cancelled, company.keeper)
 
 
 def _passwords(plan: Plan) -> dict[str, str]:

@@ -19,8 +19,8 @@ app = typer.Typer(
     name="coo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help in plain text: rich takes longer to import than everything else
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Give a mission and a budget to a company of agents, and see what becomes of both.",
 )
 
 DataDirOption = Annotated[
@@ -39,6 +39,28 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     import asyncio
 
     return asyncio.run(work)
+
+
+@app.callback(invoke_without_command=True)
+def coo(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version of every part.", is_eager=True)
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --version: as JSON.")] = False,
+) -> None:
+    """Give a mission and a budget to a company of agents, and see what becomes of both."""
+    if version:
+        from actors.desk.versions import show
+
+        show(as_json=as_json)
+        raise typer.Exit
+
+
+def log_to_stderr() -> None:
+    """Keep what the bus logs off stdout, where the data is."""
+    from actors import log
+
+    log.configure("desk", file=None, console=True, level="warning", secrets=())
 
 
 def main() -> None:

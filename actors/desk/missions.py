@@ -122,7 +122,7 @@ async def _mission(
     data_dir: Path | None,
     server: str | None,
 ) -> Exit:
-    from actors.desk.connection import connected
+    from actors.desk.connection import authority, connected
     from actors.desk.limits import with_cap
     from actors.desk.order import publish
     from actors.desk.screen import note, out, out_json
@@ -135,7 +135,8 @@ async def _mission(
         progress.published = True
         if as_json:
             status = "already_published" if repeated else "published"
-            out_json({"type": "coo.cli.published", "mission": order.name, "status": status})
+            published = {"mission": order.name, "status": status, "authority": authority(carrier)}
+            out_json({"type": "coo.cli.published", **published})
         else:
             out(order.name)
             budget = usd(order.mission.budget_microusd)
@@ -147,6 +148,7 @@ async def _mission(
 
 
 async def _watch(carrier: JetStreamCarrier, name: str, waiting: Waiting) -> Exit:
+    from actors.desk.connection import authority
     from actors.desk.follow import Watch
 
     shown = "json" if waiting.json else "text"
@@ -158,7 +160,7 @@ async def _watch(carrier: JetStreamCarrier, name: str, waiting: Waiting) -> Exit
             delivery = await _deliver(carrier, record, waiting.out)
         except DeskError as error:
             failure = error
-    code = watch.close(as_json=waiting.json, delivered=delivery is not None)
+    code = watch.close(as_json=waiting.json, delivered=delivery is not None, authority=authority(carrier))
     if failure is not None:
         raise failure
     return Exit.CONFLICT if delivery is not None and delivery.skipped else code
@@ -256,7 +258,7 @@ def show(
 
 
 async def _show(wanted: str | None, as_json: bool, data_dir: Path | None, server: str | None) -> None:
-    from actors.desk.connection import connected
+    from actors.desk.connection import authority, connected
     from actors.desk.follow import next_step
     from actors.desk.record import read_record
     from actors.desk.screen import note, out_json
@@ -264,7 +266,7 @@ async def _show(wanted: str | None, as_json: bool, data_dir: Path | None, server
 
     async with connected(data_dir, server) as carrier:
         record = await read_record(carrier, await _find(carrier, wanted))
-        told = record.told(carrier.now_ns())
+        told = {**record.told(carrier.now_ns()), "authority": authority(carrier)}
     if as_json:
         out_json(told)
         return

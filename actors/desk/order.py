@@ -59,8 +59,8 @@ class Order:
     by_default: bool = False
 
 
-def resolve(wish: Wish) -> Order:
-    """Check an order and fill in what the settings say.
+def resolve(wish: Wish, settings: Settings | None = None) -> Order:
+    """Check an order and fill in what the settings say, those in force by default.
 
     Raises:
         DeskError: something is wrong with it, or with the settings.
@@ -69,7 +69,7 @@ def resolve(wish: Wish) -> Order:
         raise _wrong("--id needs a key that is not empty.")
     goal = read_goal(wish.goal)
     budget = None if wish.budget is None else read_budget(wish.budget)
-    settings = _settings()
+    settings = settings or _settings()
     cap = settings.limits.mission_microusd if budget is None else budget
     if cap <= 0:
         raise _wrong("limits.mission_usd is 0, so a mission needs a --budget of its own.")

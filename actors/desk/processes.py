@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 
+from actors.credentials import SHARED
 from actors.datadir import DataDir
 from actors.supervisor import ProcessSpec
 from actors.table import TABLE
@@ -47,4 +48,6 @@ def environment(settings: Settings, role: str, secret: str, environ: Mapping[str
         names += key_names(settings)
     if role == "sandbox":
         names.append("DOCKER_HOST")
+    if not secret:
+        names += SHARED
     return {name: environ[name] for name in names if name in environ} | {variable(role): secret}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -17,6 +19,8 @@ from actors.desk.screen import plain
 from actors.desk.settings import ConfigOption, load_settings
 
 if TYPE_CHECKING:
+    import asyncio
+
     from config.sections import Sandbox
     from sandbox import Choice, Order, Outcome, Policy
     from sandbox.order import BackendName
@@ -241,6 +245,20 @@ async def find_backend(wanted: Sandbox) -> Found:
         return Found(wanted.backend, None, error.reason, error.fix)
     await backend.close()
     return Found(wanted.backend, backend.name)
+
+
+@asynccontextmanager
+async def finding_backend(wanted: Sandbox) -> AsyncIterator[asyncio.Task[Found]]:
+    """Look for what will isolate programs, beside what is done in the block."""
+    import asyncio
+
+    looking = asyncio.create_task(find_backend(wanted))
+    try:
+        yield looking
+    finally:
+        looking.cancel()
+        # Waited for: the end of the loop would cancel the killing of a sandbox too, and then wait for ever.
+        await asyncio.wait({looking})
 
 
 def policy(wanted: Sandbox) -> Policy:

@@ -12,7 +12,6 @@ import heapq
 from typing import NamedTuple
 
 import msgspec
-import structlog
 
 from actors import messages as m
 from bus import subjects
@@ -33,6 +32,7 @@ from bus.errors import BadMail
 from bus.fold import DeadLetter, cause_of_unreadable, complaint
 from bus.ports import Carrier, Delivery
 from bus.publisher import publish_surely
+from bus.structured import structlog
 from bus.subjects import COMPANY, MAIL_STREAM
 from bus.table import Checkpoint, Table
 

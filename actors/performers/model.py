@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-import structlog
 
 from actors import messages as m
 from actors.performers.bill import Bill, CutOff, Grant, NoMoney, NotSent, Paid, Price, Spent, TooManyAttempts
@@ -22,6 +21,7 @@ from bus import blobs
 from bus.envelope import MAX_BODY_BYTES, Mail
 from bus.errors import BlobMismatch
 from bus.ports import Carrier
+from bus.structured import structlog
 from bus.table import Table
 from prompts.manager import Prompt, PromptError, PromptManager
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
-import structlog
 
 from actors import messages as m
 from actors.performers.bill import Bill, Grant, NoMoney, NotSent, Paid, Price, Spent, TooManyAttempts
@@ -22,6 +21,7 @@ from bus.envelope import Cause, Mail, Stored, open_mail, seal
 from bus.errors import DecisionChanged
 from bus.ports import Carrier
 from bus.publisher import publish_surely
+from bus.structured import structlog
 from bus.subjects import MAIL_STREAM
 from bus.table import Ref, Table
 

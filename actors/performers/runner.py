@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 
 from actors import messages as m
 from bus import blobs
@@ -15,6 +14,7 @@ from bus.envelope import Mail, digest
 from bus.errors import BlobMismatch
 from bus.performer import NotNow
 from bus.ports import Carrier
+from bus.structured import structlog
 
 if TYPE_CHECKING:
     import sandbox

@@ -7,22 +7,21 @@ nats-py only as a text on the error callback: here it ends the process.
 from __future__ import annotations
 
 import asyncio
-import calendar
 import contextlib
 import itertools
 import json
 import random
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
-
-import structlog
 
 from bus.envelope import Outgoing, Stored
 from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown, Unreachable, WrongCredentials
 from bus.jetstream.natspy import Client, Msg, nats
 from bus.jetstream.pull import Pull
+from bus.jetstream.reading import Read
 from bus.ports import Handler, PubAck
+from bus.structured import structlog
 
 log = structlog.get_logger("bus")
 
@@ -30,20 +29,29 @@ T = TypeVar("T")
 
 _ANSWER_S = 5.0
 _OCCUPIED = 10077
-_READ_HEADERS = {"nats-stream", "nats-sequence", "nats-subject", "nats-time-stamp", "nats-num-pending"}
+_FORBIDDEN = "coo.authority"
+"""A subject that is in nobody's list and in no stream."""
 
 
 async def connect(
-    url: str, *, user: str = "", password: str = "", name: str = "coo", timeout_s: float = 5.0
+    url: str,
+    *,
+    user: str = "",
+    password: str = "",
+    shared: Mapping[str, str] | None = None,
+    name: str = "coo",
+    timeout_s: float = 5.0,
 ) -> JetStreamCarrier:
     """Connect as a principal; the user's name is also its inbox prefix.
+
+    Without a user, `shared` has nats-py's options for a login that is not the principal's own.
 
     Raises:
         Unreachable: nobody answers at the URL.
         WrongCredentials: the server refuses the user or the password.
     """
-    carrier = JetStreamCarrier(user or name)
-    credentials = {"user": user, "password": password} if user else {}
+    carrier = JetStreamCarrier(user or name, f"_INBOX_{user}" if user else "_INBOX")
+    credentials = {"user": user, "password": password} if user else dict(shared or {})
     try:
         async with asyncio.timeout(timeout_s):
             await _probe(url, credentials)
@@ -85,14 +93,18 @@ class JetStreamCarrier:
     """One connection of one principal."""
 
     ordered_reads = True
+    guarded = True
+    """Whether the broker can tell who writes, as far as whoever connected has found out."""
 
-    def __init__(self, principal: str) -> None:
+    def __init__(self, principal: str, inbox: str) -> None:
         self.principal = principal
+        self._prefix = inbox
+        self._confined = False
         self.epoch = 1
         self.nc = Client()
         self._pulls: list[Pull] = []
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        self._reads: dict[str, _Read] = {}
+        self._reads: dict[str, Read] = {}
         self._acks: dict[str, asyncio.Future[Msg]] = {}
         self._tokens = itertools.count()
 
@@ -100,7 +112,7 @@ class JetStreamCarrier:
         await self.nc.connect(
             url,
             name=name,
-            inbox_prefix=f"_INBOX_{self.principal}".encode(),
+            inbox_prefix=self._prefix.encode(),
             max_reconnect_attempts=-1,
             reconnect_time_wait=0.1 + random.random() * 0.2,  # type: ignore[arg-type]  # takes floats
             ping_interval=15,
@@ -118,7 +130,9 @@ class JetStreamCarrier:
 
     async def _on_error(self, error: Exception) -> None:
         text = str(error)
-        if "permissions violation" in text.lower():
+        if "permissions violation" in text.lower() and _FORBIDDEN in text:
+            self._confined = True
+        elif "permissions violation" in text.lower():
             self._fail(NotPermitted(self.principal, text.removeprefix("nats: ")))
         elif "authorization violation" in text.lower():
             self._fail(WrongCredentials(str(self.nc.connected_url or ""), self.principal))
@@ -140,6 +154,15 @@ class JetStreamCarrier:
 
     def now_ns(self) -> int:
         return time.time_ns()
+
+    async def is_confined(self) -> bool:
+        """Find out whether the broker holds this login to a list of subjects, by trying one on none.
+
+        The message reaches nobody and is stored nowhere; the server logs the refusal.
+        """
+        await self.nc.publish(_FORBIDDEN, b"")
+        await self.nc.flush()  # the refusal comes before the answer to this
+        return self._confined
 
     # -- writing ------------------------------------------------------------------------------------
 
@@ -194,7 +217,7 @@ class JetStreamCarrier:
         pause = 0.05
         while True:
             token = f"r{next(self._tokens)}"
-            read = self._reads[token] = _Read("batch" not in request)
+            read = self._reads[token] = Read("batch" not in request)
             try:
                 await self.nc.publish(f"$JS.API.DIRECT.GET.{stream}", body, f"{self._inbox}.{token}")
                 return await self._or_failure(read.done)
@@ -255,43 +278,3 @@ def _pub_ack(message: Outgoing, data: bytes) -> PubAck:
     if error.get("err_code") == _OCCUPIED:
         raise Occupied(message.subject)
     raise Unknown(f"{message.subject}: {error.get('description')}")
-
-
-class _Read:
-    """The messages of one direct get."""
-
-    def __init__(self, single: bool) -> None:
-        self._single = single
-        self._found: list[Stored] = []
-        self.done: asyncio.Future[list[Stored]] = asyncio.get_running_loop().create_future()
-
-    def take(self, msg: Msg) -> None:
-        headers = msg.headers or {}
-        status = headers.get("Status")
-        if status in ("204", "404"):
-            self.done.set_result(self._found)
-        elif status is not None:
-            reason = headers.get("Description", "")
-            self.done.set_exception(NotSetUp(f"direct get answers {status} {reason}: run `coo setup`"))
-        else:
-            self._found.append(_from_read(headers, msg.data))
-            if self._single:
-                self.done.set_result(self._found)
-
-
-def _from_read(headers: dict[str, str], body: bytes) -> Stored:
-    kept = {k: v for k, v in headers.items() if k.lower() not in _READ_HEADERS and k != "Nats-Last-Sequence"}
-    return Stored(
-        int(headers["Nats-Sequence"]),
-        _time_ns(headers["Nats-Time-Stamp"]),
-        headers["Nats-Subject"],
-        kept,
-        body,
-    )
-
-
-def _time_ns(text: str) -> int:
-    """Read an RFC 3339 time in UTC, with up to nanoseconds."""
-    whole, _, fraction = text.rstrip("Z").partition(".")
-    seconds = calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S"))
-    return seconds * 1_000_000_000 + int(fraction.ljust(9, "0")[:9] or 0)

@@ -8,7 +8,8 @@ from subprocess import Popen
 
 import pytest
 
-from actors.datadir import DataDir, Locked, process_start
+from actors.alive import process_start
+from actors.datadir import DataDir, Locked
 
 HOLDER = """
 import sys

@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.datadir import DataDir, Locked, Run, Unusable, default_path, process_start
+from actors.alive import process_start
+from actors.datadir import DataDir, Locked, Run, Unusable, default_path
 
 URL = "nats://127.0.0.1:4222"
 
@@ -118,7 +119,7 @@ def test_a_lock_excludes_another_and_says_who_holds_it(data: DataDir) -> None:
     assert held.since is not None
     assert str(held) == (
         f"{data.path} is in use by coo up (pid {os.getpid()}, since {held.since.astimezone():%H:%M}). "
-        "Use it as it is, stop it with Ctrl-C there, or start another with --data-dir"
+        "Use it as it is, stop it with coo down, or start another with --data-dir"
     )
 
 

@@ -1,0 +1,40 @@
+"""Ending what a command runs when it is asked to: once to drain, twice to kill."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+
+class Heard(Protocol):
+    """Told of each signal; `again` from the second one on."""
+
+    def __call__(self, *, again: bool) -> None: ...
+
+
+async def until_signalled(work: Coroutine[Any, Any, Any], heard: Heard) -> int:
+    """Run `work` until it ends or SIGINT or SIGTERM comes; return how many came.
+
+    The first cancels it, which drains; a second one cancels it again, which kills.
+    """
+    asked: list[int] = []
+    running = asyncio.ensure_future(work)
+
+    def on_signal(number: int) -> None:
+        asked.append(number)
+        heard(again=len(asked) > 1)
+        running.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        await running
+    except asyncio.CancelledError:
+        if not asked:
+            running.cancel()
+            await asyncio.wait({running})
+            raise
+    return len(asked)
