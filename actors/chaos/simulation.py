@@ -18,11 +18,13 @@ from actors import messages as m
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import CALM, PROFILES, ChaosCarrier, Fate, Odds
 from actors.chaos.recorded import RECORDED, RecordedBackend
-from actors.company import loops, serve
+from actors.company import loops, role, serve
 from actors.table import TABLE
 from bus.envelope import Stored, open_letter
 from bus.memory import MemoryServer
+from bus.table import Ref
 from bus.topology import topology
+from bus.verify import verify
 from config.parts import ActorConfig, BusPart, LogPart, ModelPart, ModelTerms, SandboxPart
 
 GOAL = "Write a word count tool with tests"
@@ -259,6 +261,7 @@ def simulate(
     run_on_virtual_time(simulation.play(replicas))
     ending = simulation.ending()
     _check_letters(simulation)
+    _check_log(simulation)
     _check_ending(ending, calm())
     return ending
 
@@ -276,6 +279,23 @@ def _check_ending(ending: Ending, calm: Ending) -> None:
         raise Failed(f"ended as {ending.state} with {sorted(ending.deliverable)}, not as {calm.state}")
     if ending.settled_microusd != calm.settled_microusd:
         raise Failed(f"settled {ending.settled_microusd}, a calm run {calm.settled_microusd}")
+
+
+def _check_log(simulation: Simulation) -> None:
+    """Every letter is what the code decides, every checkpoint the fold it claims."""
+
+    def blob_of(ref: Ref) -> bytes:
+        chunks = simulation.server.stream("COO_BLOBS").read(f"coo.b.{ref.owner}.{ref.digest}.>", 1, 1000)
+        return b"".join(chunk.body for chunk in chunks)
+
+    report = verify(simulation.server.stream("COO").messages, TABLE, _roles(), blob_of)
+    if report.findings:
+        raise Failed(f"not explained: {report.findings[0]}")
+
+
+@cache
+def _roles() -> dict[str, Any]:
+    return {name: role(name) for name in ("coo", "engineer", "qa", "approval", "budget")}
 
 
 def _check_letters(simulation: Simulation) -> None:

@@ -17,6 +17,7 @@ from actors.desk import (
     money,
     prices,
     settings,
+    verify,
     workshop,
 )
 
@@ -37,6 +38,7 @@ def register(app: typer.Typer) -> None:
         settings,
         workshop,
         chaos,
+        verify,
     )
     for module in modules:
         module.register(app)

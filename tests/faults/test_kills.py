@@ -105,6 +105,8 @@ def test_processes_killed_at_random_moments_change_nothing_but_the_time(
         assert got.returncode == 0, got.stderr
         assert files_of(tmp_path / "out") == files
         check(company, shown, cost["spent_usd"])
+        verified = company.coo("verify", "--all")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
 @pytest.mark.slow

@@ -1,0 +1,95 @@
+"""`coo verify`: fold the log again, and name the first letter that this code does not explain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from actors.desk.errors import DeskError, Exit
+from actors.desk.main import DataDirOption, JsonOption, ServerOption, run
+
+if TYPE_CHECKING:
+    from bus.envelope import Stored
+    from bus.jetstream import JetStreamCarrier
+    from bus.table import Ref
+    from bus.verify import Report
+
+ROLES = ("coo", "engineer", "qa", "approval", "budget")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("verify")(verify)
+
+
+def verify(
+    mission: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads annotations at run time
+        typer.Argument(metavar="[M]", help="A mission; the latest one without it."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="The whole company, the guard included.")] = False,
+    data_dir: DataDirOption = None,
+    server: ServerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fold the log again: every letter and every checkpoint must be what this code decides."""
+    run(_verify(mission, everything, as_json, data_dir, server))
+
+
+async def _verify(
+    mission: str | None, everything: bool, as_json: bool, data_dir: Path | None, server: str | None
+) -> None:
+    import msgspec
+
+    from actors.company import role
+    from actors.desk.connection import connected
+    from actors.desk.record import find_mission, pages
+    from actors.desk.screen import out, out_json
+    from actors.table import TABLE
+    from bus.subjects import MAIL_STREAM
+    from bus.verify import verify as check
+
+    async with connected(data_dir, server) as carrier:
+        name = "*" if everything else await find_mission(carrier, mission)
+        messages = [
+            stored async for page in pages(carrier, MAIL_STREAM, f"coo.m.{name}.>") for stored in page
+        ]
+        contents = await _contents(carrier, messages)
+    roles = {name: role(name) for name in ROLES if everything or TABLE.mailbox(name).per == "mission"}
+    report = check(messages, TABLE, roles, lambda ref: contents[ref])
+    if as_json:
+        out_json(msgspec.to_builtins(report))
+    else:
+        out(_told(report))
+    if report.findings:
+        first = report.findings[0]
+        why = f"message {first.seq}, {first.subject}: {first.why}"
+        raise DeskError(
+            Exit.FAILED, f"Not explained: {why}.", "See it: nats stream get COO " + str(first.seq)
+        )
+
+
+def _told(report: Report) -> str:
+    copies = f", {len(report.copies)} harmless copies" if report.copies else ""
+    return (
+        f"{report.messages} messages: {report.letters} letters and {report.checkpoints} checkpoints folded "
+        f"again{copies}, {len(report.findings) or 'none'} not explained"
+    )
+
+
+async def _contents(carrier: JetStreamCarrier, messages: list[Stored]) -> dict[Ref, bytes]:
+    """Fetch the blobs of checkpoints that were too big for a body."""
+    import msgspec
+
+    from bus import blobs
+    from bus.table import CHECKPOINT, Checkpoint
+
+    refs: dict[Any, bytes] = {}
+    for stored in messages:
+        if stored.subject.split(".")[4:5] == [CHECKPOINT]:
+            blob = msgspec.json.decode(stored.body, type=Checkpoint).blob
+            if blob is not None:
+                refs[blob] = await blobs.get(carrier, blob)
+    return refs

@@ -1,0 +1,174 @@
+"""Verifying a log: fold it again and find the first letter that the code does not explain.
+
+Roles are pure, so what they wrote follows from their mail. A performer's answer must answer an order, and
+only one may. A checkpoint must be the fold at its position. A letter that is in the log twice is a copy,
+written by a process that stood still past the duplicate window; every fold skips it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from bus import subjects
+from bus.envelope import Outgoing, Stored
+from bus.errors import BadMail, NewerVersion
+from bus.fold import Fold, Role
+from bus.subjects import COMPANY, Address
+from bus.table import CHECKPOINT, ERROR, Checkpoint, Ref, Table
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that the code does not explain, and why."""
+
+    seq: int
+    subject: str
+    why: str
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a verification found, in the order of the log. `copies` are sequences of second copies."""
+
+    messages: int
+    letters: int
+    checkpoints: int
+    copies: tuple[int, ...]
+    findings: tuple[Finding, ...]
+
+
+class _Verifier:
+    def __init__(self, table: Table, roles: Mapping[str, Role[Any]], blob_of: Callable[[Ref], bytes]) -> None:
+        self.table = table
+        self.roles = roles
+        self.blob_of = blob_of
+        self.performers = {mailbox.name for mailbox in table.mailboxes if mailbox.orders}
+        self.expected: dict[str, Outgoing] = {}
+        self.findings: list[Finding] = []
+        self.copies: list[int] = []
+        self.letters = 0
+        self.checkpoints = 0
+
+    def find(self, stored: Stored, why: str) -> None:
+        self.findings.append(Finding(seq=stored.seq, subject=stored.subject, why=why))
+
+    # -- folding --------------------------------------------------------------------------------------
+
+    def fold(self, role: Role[Any], mail: Sequence[Stored]) -> None:
+        """Fold one key's mail, remember its letters, and compare its checkpoints."""
+        claims = self._claims(role, mail)
+        fold: Fold[Any] = Fold(self.table, role)
+        self._compare(claims.pop(0, []), fold)
+        for stored in mail:
+            try:
+                decision = fold.apply(stored)
+            except NewerVersion as error:
+                self.find(stored, str(error))
+                return
+            self.expected.update((letter.headers["ce-id"], letter) for letter in decision.letters)
+            self._compare(claims.pop(stored.seq, []), fold)
+        for left in claims.values():
+            for stored, _ in left:
+                self.find(stored, "a checkpoint of a position that is no mail of its mailbox")
+
+    def _claims(self, role: Role[Any], mail: Sequence[Stored]) -> dict[int, list[tuple[Stored, Checkpoint]]]:
+        """Return the checkpoints among a key's mail, by the position they claim."""
+        claims: dict[int, list[tuple[Stored, Checkpoint]]] = {}
+        for stored in mail:
+            tokens = stored.subject.split(".")
+            if len(tokens) == 6 and tokens[4] == CHECKPOINT and tokens[5] == role.name:
+                checkpoint = msgspec.json.decode(stored.body, type=Checkpoint)
+                if checkpoint.version == role.version:
+                    claims.setdefault(checkpoint.position, []).append((stored, checkpoint))
+        return claims
+
+    def _compare(self, claims: list[tuple[Stored, Checkpoint]], fold: Fold[Any]) -> None:
+        for stored, checkpoint in claims:
+            self.checkpoints += 1
+            content = self.blob_of(checkpoint.blob) if checkpoint.blob else bytes(checkpoint.fold)
+            if content != fold.snapshot():
+                self.find(stored, f"a checkpoint that is not the fold at {checkpoint.position}")
+
+    # -- explaining -----------------------------------------------------------------------------------
+
+    def explain(self, messages: Sequence[Stored]) -> None:
+        """Compare every letter of the log with what its sender decides."""
+        seen: dict[str, Stored] = {}
+        answered: dict[tuple[str, str], int] = {}
+        for stored in messages:
+            try:
+                address = subjects.parse_mail(stored.subject)
+            except BadMail:
+                continue
+            letter_id = f"{address.sender}/{stored.headers.get('ce-id', '')}"
+            if (first := seen.setdefault(letter_id, stored)) is not stored:
+                if first.subject == stored.subject and first.body == stored.body:
+                    self.copies.append(stored.seq)
+                else:
+                    self.find(stored, f"the id of message {first.seq} on another message")
+            elif address.kind != CHECKPOINT and address.sender in self.roles:
+                self._explain_letter(stored, address)
+            elif address.kind != ERROR and address.sender in self.performers:
+                self._explain_answer(stored, address, seen, answered)
+
+    def _explain_letter(self, stored: Stored, address: Address) -> None:
+        self.letters += 1
+        version = stored.headers.get("coo-version")
+        if version is not None and version != str(self.roles[address.sender].version):
+            self.find(stored, f"decided by version {version} of {address.sender}")
+            return
+        letter = self.expected.get(stored.headers.get("ce-id", ""))
+        if letter is None:
+            self.find(stored, f"{address.sender} does not decide this letter")
+        elif not letter.same_as(stored):
+            self.find(stored, f"{address.sender} decides another letter here")
+
+    def _explain_answer(
+        self,
+        stored: Stored,
+        address: Address,
+        seen: Mapping[str, Stored],
+        answered: dict[tuple[str, str], int],
+    ) -> None:
+        """Check that a performer's letter has an order, and that it is its only answer."""
+        if address.kind == CHECKPOINT:
+            return
+        self.letters += 1
+        cause = stored.headers.get("coo-cause", "")
+        order = seen.get(cause)
+        if order is None or subjects.parse_mail(order.subject).to != address.sender:
+            self.find(stored, f"{address.sender} answers nothing that it was asked")
+        elif address.to == cause.partition("/")[0]:
+            first = answered.setdefault((address.sender, cause), stored.seq)
+            if first != stored.seq:
+                self.find(stored, f"a second answer to {order.seq}, the first is {first}")
+
+
+def verify(
+    messages: Sequence[Stored],
+    table: Table,
+    roles: Mapping[str, Role[Any]],
+    blob_of: Callable[[Ref], bytes],
+) -> Report:
+    """Fold messages again, all of a company or all of one mission, and report what is not explained.
+
+    Without the mail of the company, leave its roles out of `roles`.
+    """
+    verifier = _Verifier(table, roles, blob_of)
+    mail: dict[tuple[str, str], list[Stored]] = {}
+    for stored in messages:
+        tokens = stored.subject.split(".")
+        if len(tokens) > 3 and tokens[3] in roles:
+            per_company = table.mailbox(tokens[3]).per == "company"
+            mail.setdefault((tokens[3], COMPANY if per_company else tokens[2]), []).append(stored)
+    for (name, _), own in mail.items():
+        verifier.fold(roles[name], own)
+    verifier.explain(messages)
+    return Report(
+        messages=len(messages),
+        letters=verifier.letters,
+        checkpoints=verifier.checkpoints,
+        copies=tuple(verifier.copies),
+        findings=tuple(sorted(verifier.findings, key=lambda finding: finding.seq)),
+    )
