@@ -4,6 +4,7 @@ The interpreter of a virtual environment may lie where that user cannot read (un
 system's own has no pytest; so both are copied once for each version, a few seconds and some 130 MiB.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -38,7 +39,6 @@ def install(policy: Policy, progress: Progress) -> Runtime:
     Raises:
         Unavailable: there is no bwrap, or the folder cannot be used.
     """
-    home = Path(policy.runtime_dir) if policy.runtime_dir else _default_home()
     wheel = _wheel_files()
     system = shutil.which("bwrap")
     if not wheel and system is None:
@@ -46,6 +46,7 @@ def install(policy: Policy, progress: Progress) -> Runtime:
     version = importlib.metadata.version(WHEEL) if wheel else "system"
     described = f"{_FORMAT} {rootfs.key()} bwrap-{version}"
     key = hashlib.sha256(described.encode()).hexdigest()[:16]
+    home = Path(policy.runtime_dir) if policy.runtime_dir else _default_home()
     try:
         _prepare(home)
         if not (home / key).exists():
@@ -59,8 +60,16 @@ def install(policy: Policy, progress: Progress) -> Runtime:
 
 
 def _default_home() -> Path:
+    """Return the folder of this user's cache, or one in the temporary folder if there is none to write to."""
     user = os.getuid()
-    return Path("/var/cache/coo-sandbox" if user == 0 else f"{pwd.getpwuid(user).pw_dir}/.cache/coo-sandbox")
+    try:
+        cache = Path("/var/cache" if user == 0 else f"{pwd.getpwuid(user).pw_dir}/.cache")
+    except KeyError:  # a user without an entry in passwd, as containers have them
+        cache = Path("/nonexistent")
+    home = cache / "coo-sandbox"
+    with contextlib.suppress(OSError):
+        home.mkdir(parents=True, exist_ok=True)
+    return home if os.access(home, os.W_OK) else Path(tempfile.gettempdir()) / f"coo-sandbox-{user}"
 
 
 def _wheel_files() -> dict[str, Path]:
@@ -78,7 +87,7 @@ def _wheel_files() -> dict[str, Path]:
 
 def _prepare(home: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
-    if home.stat().st_uid != os.getuid():
+    if {home.stat().st_uid, home.lstat().st_uid} != {os.getuid()}:
         raise Unavailable(f"{home} is another user's", "remove it or name another runtime_dir")
     home.chmod(0o755)
     (home / "locks").mkdir(mode=0o700, exist_ok=True)

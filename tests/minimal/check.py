@@ -83,6 +83,11 @@ def _system(folder: Path | None) -> Path:
         print(f"minimal: making a Debian with {PACKAGES} in {folder}", flush=True)
         argv = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(folder)]
         subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+    if USER not in (folder / "etc/passwd").read_text():
+        with (folder / "etc/passwd").open("a") as file:
+            file.write(f"{USER}:x:{UID}:{UID}::/home/{USER}:/bin/sh\n")
+        with (folder / "etc/group").open("a") as file:
+            file.write(f"{USER}:x:{UID}:\n")
     return folder
 
 
