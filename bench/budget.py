@@ -4,7 +4,8 @@
 
 Eight processes hold and settle as fast as they are answered: with the guard through the log, then with a
 single-writer guard of the plainest kind, which keeps its balance in memory, writes each change to the same
-stream, and answers by request and reply. Prints both rates, their ratio, and the p99 of a hold at 50 a second.
+stream, and answers by request and reply. Prints both rates, their ratio, and the p99 of a
+hold at 50 a second.
 """
 
 from __future__ import annotations

@@ -71,6 +71,7 @@ def serve(meter: Meter) -> ThreadingHTTPServer:
             time.sleep(meter.chance.uniform(0.0, 0.02))
             body = json.dumps({"microusd": microusd}).encode()
             self.send_response(status)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
