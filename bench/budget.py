@@ -3,8 +3,8 @@
     python bench/budget.py --seconds 8
 
 Eight processes hold and settle as fast as they are answered: with the guard through the log, then with a
-single-writer guard of the plainest kind, which keeps its balance in memory, writes each change to the same
-stream, and answers by request and reply. Prints both rates, their ratio, and the p99 of a
+single-writer guard of the plainest kind, which keeps its balance in memory, writes each change to a stream
+on the same server, and answers by request and reply. Prints both rates, their ratio, and the p99 of a
 hold at 50 a second.
 """
 
@@ -41,6 +41,8 @@ from config.settings import load
 from config.split import part
 
 CLIENTS = 8
+PLAIN = "plain"
+_ACCOUNT = "accounts {\n  PLAIN: {jetstream: enabled, users: [{user: plain, password: plain}]}"
 MODELS = {"engineer": "model-engineer", "qa": "model-qa", "coo": "model-coo"}
 
 
@@ -67,7 +69,7 @@ class Guarded:
         start, pause = self._seq, 0.001
         while True:
             for stored in await self._carrier.read(MAIL_STREAM, pattern, start):
-                if msgspec_attempt(stored.body) == attempt:
+                if attempt_in(stored.body) == attempt:
                     return self._seq
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 0.05)
@@ -92,7 +94,7 @@ class Guarded:
         await self._carrier.close()
 
 
-def msgspec_attempt(body: bytes) -> str:
+def attempt_in(body: bytes) -> str:
     return str(json.loads(body)["attempt"])
 
 
@@ -100,11 +102,11 @@ class Plain:
     """A client of the hand-written guard: request and reply."""
 
     def __init__(self, url: str, passwords: dict[str, str], number: int) -> None:
-        self._url, self._password = url, passwords["admin"]
+        self._url = url
 
     async def start(self) -> None:
         self._nats = Client()
-        await self._nats.connect(self._url, user="admin", password=self._password)
+        await self._nats.connect(self._url, user=PLAIN, password=PLAIN)
 
     async def hold(self) -> int:
         answer = await self._nats.request("bench.reserve", b"1000", timeout=10)
@@ -118,11 +120,12 @@ class Plain:
         await self._nats.close()
 
 
-async def plain_guard(url: str, password: str, ready: Any) -> None:
+async def plain_guard(url: str, ready: Any) -> None:
     """One writer, one balance; each change is in the stream before it is answered."""
     nats = Client()
-    await nats.connect(url, user="admin", password=password)
+    await nats.connect(url, user=PLAIN, password=PLAIN)
     stream, balance = nats.jetstream(), 10**12
+    await stream.add_stream(name="PLAIN", subjects=["plain.>"])
 
     async def on_message(message: Any) -> None:
         nonlocal balance
@@ -131,7 +134,7 @@ async def plain_guard(url: str, password: str, ready: Any) -> None:
             await message.respond(b"no")
             return
         balance -= amount if message.subject == "bench.reserve" else -amount
-        ack = await stream.publish("coo.m.bench.budget.plain.admin", message.data)
+        ack = await stream.publish("plain.entries", message.data)
         await message.respond(str(ack.seq).encode())
 
     await nats.subscribe("bench.*", cb=on_message)
@@ -140,8 +143,8 @@ async def plain_guard(url: str, password: str, ready: Any) -> None:
     await asyncio.Event().wait()
 
 
-def run_plain_guard(url: str, password: str, ready: Any) -> None:
-    asyncio.run(plain_guard(url, password, ready))
+def run_plain_guard(url: str, ready: Any) -> None:
+    asyncio.run(plain_guard(url, ready))
 
 
 def run_client(
@@ -216,7 +219,9 @@ async def main() -> None:
         data_dir.create()
         passwords = data_dir.credentials(principals(TABLE))
         env = {variable(name): password for name, password in passwords.items()}
-        async with NatsServer(find(None), CONF, data_dir.nats, data_dir.run, "auto", env) as server:
+        conf = Path(folder) / "nats-server.conf"
+        conf.write_text(CONF.read_text().replace("accounts {", _ACCOUNT, 1))
+        async with NatsServer(find(None), conf, data_dir.nats, data_dir.run, "auto", env) as server:
             await prepare(server.url, passwords)
             found = await asyncio.to_thread(_compare, server.url, passwords, seconds, folder)
     print(json.dumps(found, indent=2))
@@ -231,7 +236,7 @@ def _compare(url: str, passwords: dict[str, str], seconds: float, folder: str) -
         stderr=subprocess.DEVNULL,
     )
     ready = multiprocessing.Event()
-    plain = multiprocessing.Process(target=run_plain_guard, args=(url, passwords["admin"], ready))
+    plain = multiprocessing.Process(target=run_plain_guard, args=(url, ready))
     plain.start()
     ready.wait(10)
     try:
