@@ -209,6 +209,17 @@ def task_for(desk: Desk, role: Literal["engineer", "qa"]) -> m.Task:
     )
 
 
+def release_request(desk: Desk) -> m.Request:
+    """Return what is asked of the CEO before the deliverable is released."""
+    assert desk.mission is not None
+    return m.Request(
+        what="release",
+        digest=desk.digest,
+        why=f"{len(desk.files)} files for: {desk.mission.goal[:500]}",
+        timeout_s=desk.terms.approval_timeout_s,
+    )
+
+
 def raise_request(desk: Desk) -> m.Request:
     """Return what is asked of the CEO when the cap is used up."""
     return m.Request(

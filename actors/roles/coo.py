@@ -35,6 +35,7 @@ from actors.agenda import (
     pause,
     plan_call,
     raise_request,
+    release_request,
     resume,
     task_for,
     until_new_period,
@@ -242,27 +243,20 @@ def _drive(desk: Desk) -> tuple[Desk, list[Letter]]:
     if desk.stage == "planning":
         return sent, [Letter(to="model-coo", message=plan_call(desk), retry_of=desk.retry_of)]
     if desk.stage == "releasing":
-        request = m.Request(
-            what="release",
-            digest=desk.digest,
-            why=f"{len(desk.files)} files for: {desk.mission.goal[:500]}",
-            timeout_s=desk.terms.approval_timeout_s,
-        )
-        return sent, [Letter(to="approval", message=request)]
+        return sent, [Letter(to="approval", message=release_request(desk))]
     role: Literal["engineer", "qa"] = "engineer" if desk.stage == "executing" else "qa"
     sent = with_job(sent, state=desk.stage)
     return sent, [Letter(to=role, message=task_for(desk, role))]
 
 
+def _seen(desk: Desk) -> tuple[object, ...]:
+    return desk.state, desk.jobs, desk.reason, desk.cap
+
+
 def _told(before: Desk, after: Desk, mail: Mail) -> list[Letter]:
     """Tell the CEO and the others of a new state."""
     letters: list[Letter] = []
-    if (before.state, before.jobs, before.reason, before.cap) == (
-        after.state,
-        after.jobs,
-        after.reason,
-        after.cap,
-    ):
+    if _seen(before) == _seen(after):
         return letters
     letters.append(_status(after, mail))
     if after.final:
