@@ -38,7 +38,7 @@ class GuardWorld:
         """Log a letter, let the guard decide it, and return what it answers, without wakes."""
         decision = self.apply(message, mission, sender, id)
         assert decision.dead is None, decision.dead
-        return self._log(decision)
+        return self.log_answers(decision)
 
     def apply(
         self, message: msgspec.Struct, mission: str = "m-1", sender: str = "", id: str = ""
@@ -54,7 +54,7 @@ class GuardWorld:
         self.log.append(stored)
         return self.fold.apply(stored)
 
-    def _log(self, decision: Decision) -> list[Any]:
+    def log_answers(self, decision: Decision) -> list[Any]:
         said = []
         for letter in decision.letters:
             stored = Stored(

@@ -64,6 +64,7 @@ def _told(proof: Proof) -> dict[str, Any]:
         "overruns": books.overruns,
         "longest_overdue_s": f"{books.latest_ns // 10**6 / 1000:.3f}",
         "held_usd": usd(sum(hold.now for hold in books.holds.values() if hold.status in ("held", "sent"))),
+        "under_way": proof.under_way,
         "violations": proof.violations,
         "clean": not proof.violations,
     }
@@ -92,6 +93,8 @@ def _print(told: dict[str, Any]) -> None:
         note(f"overrun: {plain(overrun)}")
     for violation in told["violations"][:_SHOWN]:
         note(f"✘ {plain(violation)}")
+    if told["under_way"]:
+        note(f"The guard has not answered the last {told['under_way']} mails yet: they are not proven.")
     wrong = len(told["violations"])
     verdict = f"✘ {wrong} violations" if wrong else "✔ no violation"
     out(f"{verdict} in {told['mails']} mails, {told['holds']} holds, {told['entries']} entries")

@@ -257,18 +257,19 @@ class Walk:
         self._seen: set[tuple[str, str, str]] = set()
         self._now_ns = 0
 
-    def step(self, stored: Stored) -> None:
-        """Take in one mail and what the guard decided on it."""
+    def step(self, stored: Stored) -> bool:
+        """Take in one mail and what the guard decided on it; returns whether it was new."""
         self._now_ns = max(self._now_ns, stored.time_ns)
         mail = opened(stored, self._now_ns)
         if mail is None or (mail.mission, mail.sender, mail.id) in self._seen:
-            return
+            return False
         self._seen.add((mail.mission, mail.sender, mail.id))
         self.books.take(mail)
         for letter in self._letters.decided.get(stored.seq, ()):
             answer = opened(letter, letter.time_ns)
             if answer is not None:
                 self.books.answer(answer.mission, answer.to, answer.message)
+        return True
 
 
 def opened(stored: Stored, now_ns: int) -> Mail | None:

@@ -171,8 +171,8 @@ def _asked(record: Record, digest: str | None) -> str:
 
 
 def _shown_digest(status: m.Status) -> str:
+    from actors.agenda import digest_of
     from actors.raising import digest_of as digest_of_raise
-    from actors.roles.coo import digest_of
 
     if status.raise_microusd:
         return digest_of_raise(status.cap_microusd, status.raise_microusd)

@@ -16,10 +16,14 @@ _ANSWERS = frozenset({"granted", "refused", "raised", "frozen"})
 
 @dataclass
 class Proof:
-    """What was found. `violations` is empty if everything holds."""
+    """What was found. `violations` is empty if everything holds.
+
+    `under_way` counts the mails at the end of the log that the guard has not answered in full yet.
+    """
 
     books: Books
     mails: int = 0
+    under_way: int = 0
     violations: list[str] = field(default_factory=list)
 
 
@@ -27,14 +31,43 @@ def prove(letters: Letters) -> Proof:
     """Walk the guard's mail with both ledgers."""
     walk, fold = Walk(letters), Fold[Ledger](TABLE, ROLE)
     proof = Proof(walk.books)
-    for stored in letters.mail:
+    lanes = _newest_by_lane(letters)
+    for n, stored in enumerate(letters.mail):
+        before = fold.count
         decision = fold.apply(stored)
-        walk.step(stored)
+        if _is_under_way(decision.letters, letters, lanes, stored):
+            proof.under_way = len(letters.mail) - n
+            break
+        stepped = walk.step(stored)
         proof.mails += 1
-        _compare_balances(proof, fold.state, stored)
+        if stepped and fold.count > before and decision.dead is None:
+            _compare_balances(proof, fold.state, stored)
         _compare_letters(proof, decision.letters, letters, stored)
     proof.violations = [*walk.books.violations, *proof.violations]
     return proof
+
+
+def _lane(subject: str) -> str:
+    return subject.rsplit(".", 2)[0]
+
+
+def _newest_by_lane(letters: Letters) -> dict[str, int]:
+    """Return the newest mail that the guard has answered, by mission and addressee: those keep order."""
+    newest: dict[str, int] = {}
+    for seq, found in letters.decided.items():
+        for letter in found:
+            newest[_lane(letter.subject)] = max(newest.get(_lane(letter.subject), 0), seq)
+    return newest
+
+
+def _is_under_way(
+    decided: tuple[Outgoing, ...], letters: Letters, lanes: dict[str, int], stored: Stored
+) -> bool:
+    """Say whether an answer is missing that the guard may still write: no later one to the same is there."""
+    found = {letter.headers.get("ce-id") for letter in letters.decided.get(stored.seq, ())}
+    missing = [letter for letter in decided if letter.headers["ce-id"] not in found]
+    money = [letter for letter in missing if letter.subject.split(".")[4] in _ANSWERS]
+    return any(lanes.get(_lane(letter.subject), 0) <= stored.seq for letter in money)
 
 
 def _compare_balances(proof: Proof, ledger: Ledger, stored: Stored) -> None:
@@ -58,7 +91,7 @@ def _compare_balances(proof: Proof, ledger: Ledger, stored: Stored) -> None:
 
 
 def _compare_letters(proof: Proof, decided: tuple[Outgoing, ...], letters: Letters, stored: Stored) -> None:
-    """Compare what the guard's rules say to what is in the log; what is not there yet is under way."""
+    """Compare what the guard's rules say to what is in the log."""
     found = {letter.headers.get("ce-id"): letter for letter in letters.decided.get(stored.seq, ())}
     rules = {letter.headers["ce-id"]: letter for letter in decided}
     for letter_id, letter in found.items():
@@ -66,3 +99,7 @@ def _compare_letters(proof: Proof, decided: tuple[Outgoing, ...], letters: Lette
         ruled = rules.get(letter_id or "")
         if kind in _ANSWERS and (ruled is None or not ruled.same_as(letter)):
             proof.violations.append(f"message {letter.seq}: the guard's rules do not say this {kind} (I18)")
+    for letter_id, decision in rules.items():
+        kind = decision.subject.split(".")[4]
+        if kind in _ANSWERS and letter_id not in found:
+            proof.violations.append(f"message {stored.seq}: the guard's {kind} is not in the log (I18)")

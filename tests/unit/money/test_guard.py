@@ -313,3 +313,25 @@ def test_a_forged_sender_is_no_holder() -> None:
     guard.write(m.Reserve(attempt="a.1", microusd=40, timeout_s=9), sender=MODEL)
     guard.write(m.Void(attempt="a.1", proof="not_sent"), sender="model-qa")
     assert guard.hold("a.1").status == "held"
+
+
+def test_an_audit_proves_as_far_as_the_guard_has_answered() -> None:
+    guard = world(100)
+    guard.reserve("a.1", 40)
+    guard.apply(m.Reserve(attempt="b.1", microusd=40, timeout_s=10))
+    proof = guard.proof()
+    assert (proof.violations, proof.mails, proof.under_way) == ([], 3, 1)
+
+
+def test_an_audit_finds_a_forged_grant_and_a_missing_answer() -> None:
+    guard = world(100)
+    guard.reserve("a.1", 40)
+    (seq, (forged,)) = next((s, x) for s, x in guard.decided.items() if ".granted." in x[0].subject)
+    body = forged.body.replace(b"40", b"400")
+    guard.decided[seq] = [msgspec.structs.replace(forged, body=body)]
+    found = " ".join(guard.proof().violations)
+    assert "its limit is 100 (I1)" in found
+    assert "the guard's rules do not say this granted (I18)" in found
+    guard.reserve("b.1", 10)
+    guard.decided[seq] = []
+    assert any("is not in the log (I18)" in violation for violation in guard.proof().violations)

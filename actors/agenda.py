@@ -1,0 +1,231 @@
+"""The COO's state of one mission, and the changes it goes through. Pure; what is sent is the role's."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from actors import messages as m
+from actors import raising
+from actors.money import usd
+from bus.envelope import Letter, Mail
+from bus.table import Ref
+
+_SECOND_NS = 1_000_000_000
+
+Stage = Literal["none", "opening", "planning", "executing", "reviewing", "releasing", "finishing", "over"]
+_STATE_OF: dict[Stage, m.State] = {
+    "opening": "created",
+    "planning": "planning",
+    "executing": "executing",
+    "reviewing": "reviewing",
+    "releasing": "paused_approval",
+    "finishing": "reviewing",
+}
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One task of the plan, and where it is."""
+
+    plan: m.PlannedTask
+    state: Literal["waiting", "executing", "reviewing", "done", "failed"] = "waiting"
+    rework: int = 0
+    attempts: int = 0
+    findings: tuple[m.Finding, ...] = ()
+
+
+class Desk(msgspec.Struct, frozen=True, kw_only=True):
+    """The COO's state of one mission.
+
+    `owed` says that the stage's order has not been sent. `files` is what QA approved so far, `work` what
+    the Engineer handed in for the task under review.
+    """
+
+    mission: m.Mission | None = None
+    stage: Stage = "none"
+    paused: Literal["", "paused_budget", "paused_error", "paused_manual"] = ""
+    final: Literal["", "completed", "failed", "cancelled"] = ""
+    reason: str = ""
+    fix: str = ""
+    refusal: m.Refusal | None = None
+    owed: bool = False
+    retry_of: str = ""
+    jobs: tuple[Job, ...] = ()
+    current: int = 0
+    files: dict[str, Ref] = {}
+    work: dict[str, Ref] = {}
+    plans: int = 0
+    loops: int = 0
+    mails: int = 0
+    pauses: int = 0
+    pause_ends_ns: int = 0
+    new_period_ns: int = 0
+    digest: str = ""
+    cap: int = 0
+    asks_raise: str = ""
+    raise_microusd: int = 0
+    asked_raises: int = 0
+
+    @property
+    def state(self) -> m.State:
+        return self.final or self.paused or _STATE_OF[self.stage]
+
+    @property
+    def terms(self) -> m.Terms:
+        assert self.mission is not None
+        return self.mission.terms
+
+
+def digest_of(files: m.Manifest) -> str:
+    """Return the sha256 of exactly what is released: the paths and contents of the deliverable."""
+    listing = "".join(f"{ref.digest} {ref.size} {path}\n" for path, ref in sorted(files.items()))
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+# -- changes --------------------------------------------------------------------------------------------
+
+
+def begin(desk: Desk, stage: Stage) -> Desk:
+    return msgspec.structs.replace(desk, stage=stage, owed=True, retry_of="")
+
+
+def with_job(desk: Desk, **changes: object) -> Desk:
+    job = msgspec.structs.replace(desk.jobs[desk.current], **changes)
+    return msgspec.structs.replace(
+        desk, jobs=(*desk.jobs[: desk.current], job, *desk.jobs[desk.current + 1 :])
+    )
+
+
+def pause(
+    desk: Desk, how: Literal["paused_budget", "paused_error", "paused_manual"], why: str, fix: str
+) -> Desk:
+    return msgspec.structs.replace(desk, paused=how, reason=why, fix=fix, pauses=desk.pauses + 1)
+
+
+def out_of_money(desk: Desk, mail: Mail, refusal: m.Refusal | None) -> Desk:
+    """Pause for want of money, and ask for a raise if the cap is what is in the way and the terms say so."""
+    if refusal is None:
+        return pause(desk, "paused_budget", "no money", f"coo budget raise {mail.mission} +USD")
+    fix = raising.fix(refusal, mail.mission, desk.terms.on_new_day)
+    desk = msgspec.structs.replace(
+        pause(desk, "paused_budget", raising.reason(refusal), fix), refusal=refusal
+    )
+    may_ask = desk.terms.ask_raise and desk.asked_raises < raising.MAX_RAISES and not desk.asks_raise
+    if refusal.scope != "mission" or not may_ask:
+        return desk
+    assert desk.mission is not None
+    more = raising.amount(refusal, desk.mission.budget_microusd)
+    return msgspec.structs.replace(
+        desk,
+        asks_raise=raising.digest_of(desk.cap, more),
+        raise_microusd=more,
+        asked_raises=desk.asked_raises + 1,
+        fix=f"coo approve {mail.mission} to raise the cap by ${usd(more)}, or coo reject {mail.mission}",
+    )
+
+
+def not_raised(desk: Desk, why: str) -> Desk:
+    """Stay paused, and ask no more."""
+    return msgspec.structs.replace(
+        desk, reason=why, fix="", asks_raise="", raise_microusd=0, asked_raises=raising.MAX_RAISES
+    )
+
+
+def on_raised(desk: Desk, raised: m.Raised) -> tuple[Desk, list[Letter]]:
+    """Go on with the new cap, unless it was another limit that is in the way."""
+    if not raised.applied:
+        return not_raised(desk, "the guard raises no more for the company: raise it yourself"), []
+    desk = msgspec.structs.replace(desk, cap=raised.cap_microusd)
+    other = desk.refusal is not None and desk.refusal.scope in ("day", "month", "no_limits")
+    return resume(desk) if desk.paused == "paused_budget" and not other else (desk, [])
+
+
+def on_frozen(desk: Desk, mail: Mail, frozen: m.Frozen) -> Desk:
+    cost, held = usd(frozen.cost_microusd), usd(frozen.held_microusd)
+    why = f"{frozen.reason}: a call was billed at ${cost}, ${held} were held for it; all of it is booked"
+    fix = f"look: coo budget ledger {mail.mission}; then coo budget raise {mail.mission} +USD, or coo cancel"
+    return pause(desk, "paused_budget", why, fix) if desk.paused in ("", "paused_budget") else desk
+
+
+def until_new_period(desk: Desk, now_ns: int) -> Desk:
+    """Note when a mission that waits for a day or month limit may go on by itself; 0 is never."""
+    scope = desk.refusal.scope if desk.refusal and desk.paused == "paused_budget" else ""
+    waits = scope in ("day", "month") and desk.terms.on_new_day == "resume"
+    return msgspec.structs.replace(desk, new_period_ns=raising.next_period_ns(scope, now_ns) if waits else 0)
+
+
+def resume(desk: Desk) -> tuple[Desk, list[Letter]]:
+    desk = msgspec.structs.replace(
+        desk, paused="", reason="", fix="", refusal=None, mails=0, asks_raise="", raise_microusd=0
+    )
+    return desk, [Letter(to=role, message=m.GoOn()) for role in ("engineer", "qa")]
+
+
+def end(desk: Desk, final: Literal["completed", "failed", "cancelled"], why: str = "") -> Desk:
+    return msgspec.structs.replace(
+        desk,
+        final=final,
+        stage="over",
+        paused="",
+        reason=why,
+        fix="",
+        refusal=None,
+        owed=False,
+        asks_raise="",
+    )
+
+
+# -- orders ---------------------------------------------------------------------------------------------
+
+
+def plan_call(desk: Desk) -> m.Call:
+    """Return the call that plans the mission."""
+    assert desk.mission is not None
+    return m.Call(
+        turn="plan",
+        model=desk.terms.models["coo"],
+        max_output_tokens=desk.terms.max_output_tokens,
+        round=desk.plans,
+        goal=desk.mission.goal,
+        variables={"goal": desk.mission.goal, "max_tasks": str(desk.terms.max_tasks)},
+    )
+
+
+def task_for(desk: Desk, role: Literal["engineer", "qa"]) -> m.Task:
+    """Return the task at hand, for whoever works on it now."""
+    assert desk.mission is not None
+    job = desk.jobs[desk.current]
+    start = desk.work if job.rework else desk.files
+    return m.Task(
+        number=desk.current,
+        plan=job.plan,
+        goal=desk.mission.goal,
+        terms=desk.terms,
+        files=start if role == "engineer" else desk.work,
+        rework=job.rework,
+        findings=job.findings,
+    )
+
+
+def release_request(desk: Desk) -> m.Request:
+    """Return what is asked of the CEO before the deliverable is released."""
+    assert desk.mission is not None
+    return m.Request(
+        what="release",
+        digest=desk.digest,
+        why=f"{len(desk.files)} files for: {desk.mission.goal[:500]}",
+        timeout_s=desk.terms.approval_timeout_s,
+    )
+
+
+def raise_request(desk: Desk) -> m.Request:
+    """Return what is asked of the CEO when the cap is used up."""
+    return m.Request(
+        what="raise",
+        digest=desk.asks_raise,
+        why=desk.reason,
+        timeout_s=desk.terms.approval_timeout_s,
+        raise_microusd=desk.raise_microusd,
+    )
