@@ -1,4 +1,4 @@
-"""Run orders under bubblewrap: no engine and no image, but no control group either.
+"""Run orders under bubblewrap: no engine and no image; a control group where the kernel gives one.
 
 Nothing of the host's is mounted but a read-only copy of Python and some tools; files travel through pipes.
 Root drops to an unprivileged user first: inside a user name space made by root, uid 65532 would be the
@@ -15,8 +15,9 @@ from typing import BinaryIO, NamedTuple, TypeVar
 import msgspec
 
 from sandbox.archive import Collector
-from sandbox.confined import Confined, confined
+from sandbox.confined import Confined, Site, confined
 from sandbox.containers import effective_timeout_s
+from sandbox.controlgroup import open_groups
 from sandbox.errors import RunUnderWay, Unavailable
 from sandbox.fitting import misfit
 from sandbox.locks import locked, sweep_locks
@@ -25,9 +26,9 @@ from sandbox.order import BackendName, Order, Outcome
 from sandbox.policy import Policy
 from sandbox.rootfs import Progress
 from sandbox.runtime import install
-from sandbox.seccomp import NoSyscallTable, bpf_program
+from sandbox.seccomp import UNCOUNTED_MEMORY, NoSyscallTable, bpf_program
 from sandbox.verdict import Ending, judge
-from sandbox.versions import BUBBLEWRAP_OPEN
+from sandbox.versions import BUBBLEWRAP_OPEN, BUBBLEWRAP_OPEN_WITHOUT_GROUP
 
 T = TypeVar("T")
 
@@ -57,18 +58,25 @@ class BubblewrapBackend:
 
     name: BackendName = "bubblewrap"
 
-    def __init__(self, policy: Policy, progress: Progress = lambda line: None) -> None:
+    def __init__(
+        self, policy: Policy, progress: Progress = lambda line: None, *, with_groups: bool = True
+    ) -> None:
         """Find bwrap and copy the root file system if need be; blocks, seconds the first time.
+
+        with_groups: bound each run by a control group if one can be had; else its memory is sampled.
 
         Raises:
             Unavailable: bwrap is missing, or this machine's architecture has no seccomp filter.
         """
         self._policy = policy
+        groups = open_groups(policy) if with_groups else None
         try:
-            self._filter = bpf_program(platform.machine())
+            uncounted = UNCOUNTED_MEMORY if groups is None else frozenset[str]()
+            bpf_filter = bpf_program(platform.machine(), without=uncounted)
         except NoSyscallTable as error:
             raise Unavailable(f"no seccomp filter for {error}", "use Docker") from error
-        self._runtime = install(policy, progress)
+        self._site = Site(install(policy, progress), bpf_filter, groups)
+        self._runtime = self._site.runtime
         # Two threads a run: one reads the answer, one samples memory.
         self._readers = ThreadPoolExecutor(2 * policy.parallel, thread_name_prefix="sandbox")
         self._turns = asyncio.Semaphore(policy.parallel)
@@ -88,22 +96,34 @@ class BubblewrapBackend:
                 if not is_ours:
                     raise RunUnderWay(order.id)
                 try:
-                    async with confined(order, self._policy, self._runtime, self._filter) as box:
+                    async with confined(order, self._policy, self._site) as box:
                         return await self._attend(order, box)
                 except OSError as error:
                     return self._not_started(f"cannot start {self._runtime.bwrap}: {error.strerror}", _FIX)
 
     async def sweep(self, older_than_s: float = 0.0) -> tuple[str, ...]:
-        """Remove lock files of owners that died; their sandboxes died with them, by the kernel's hand."""
-        return await asyncio.to_thread(sweep_locks, self._runtime.locks, older_than_s)
+        """Remove lock files and control groups of owners that died; their sandboxes died with them.
+
+        What had hardly begun may have outlived its owner; it is killed with its group.
+        """
+        swept = await asyncio.to_thread(sweep_locks, self._runtime.locks, older_than_s)
+        if self._site.groups is not None:
+            swept += await asyncio.to_thread(self._site.groups.sweep, older_than_s)
+        return tuple(dict.fromkeys(swept))
 
     async def describe(self) -> tuple[dict[str, str], tuple[str, ...]]:
-        """Return where bwrap and its root file system are, and what stays open."""
-        return {"bwrap": str(self._runtime.bwrap), "root": str(self._runtime.root)}, BUBBLEWRAP_OPEN
+        """Return where bwrap and its root file system are, what bounds memory, and what stays open."""
+        parts = {"bwrap": str(self._runtime.bwrap), "root": str(self._runtime.root)}
+        if self._site.groups is None:
+            return parts | {"memory": "sampled, no control group here"}, BUBBLEWRAP_OPEN_WITHOUT_GROUP
+        place = self._site.groups.place
+        return parts | {"memory": f"control group (v{place.version}) in {place.memory}"}, BUBBLEWRAP_OPEN
 
     async def close(self) -> None:
         """Give the threads back; no run may be under way."""
         await asyncio.to_thread(self._readers.shutdown)
+        if self._site.groups is not None:
+            self._site.groups.close()
 
     async def _attend(self, order: Order, box: Confined) -> Outcome:
         try:
@@ -150,14 +170,21 @@ class BubblewrapBackend:
                 waiting.cancel()
 
     async def _outgrown(self, pid: int) -> None:
-        """Return when the sandbox holds more memory than it may."""
+        """Return when the sandbox holds more memory than it may; never when a control group sees to it."""
+        if self._site.groups is not None:
+            await asyncio.Event().wait()
         while not await self._read(holds_more_than, pid, self._policy.memory_bytes):
             await asyncio.sleep(_MEMORY_SAMPLE_S)
 
     def _report(self, order: Order, box: Confined, end: _End, collector: Collector, wall_ms: int) -> Outcome:
+        met = box.limits_hit()
         ending: Ending = "flood" if box.stdout.flooded or box.stderr.flooded else end.ending
+        if ending == "gone" and "memory_bytes" in met:
+            ending = "memory"  # the kernel chose the sandbox's own process 1 to end
         timeout_s = effective_timeout_s(order, self._policy)
-        verdict = judge(ending, end.report.exit_code, out_of_memory=False, timeout_s=timeout_s)
+        verdict = judge(
+            ending, end.report.exit_code, out_of_memory="memory_bytes" in met, timeout_s=timeout_s
+        )
         cut = {"output_bytes"} if box.stdout.cut or box.stderr.cut else set()
         return Outcome(
             status=verdict.status,
@@ -166,7 +193,7 @@ class BubblewrapBackend:
             stderr=box.stderr.stream(),
             files=collector.files,
             skipped=collector.skipped,
-            limits_hit=tuple(sorted(verdict.limits_hit | collector.limits_hit | cut)),
+            limits_hit=tuple(sorted(verdict.limits_hit | collector.limits_hit | cut | met)),
             image_id=self._runtime.key,
             backend=self.name,
             wall_ms=wall_ms,

@@ -6,12 +6,13 @@ import math
 import os
 import signal
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
 from sandbox.confinement import bwrap_command, program_limits
 from sandbox.containers import BY_SHELL, DEAD_MAN_GRACE_S, effective_timeout_s
+from sandbox.controlgroup import WAIT_FOR_WORD, ControlGroup, ControlGroups
 from sandbox.order import Order
 from sandbox.policy import Policy
 from sandbox.runtime import Runtime
@@ -24,11 +25,26 @@ _DRAIN_AFTER_EXIT_S = 0.5
 _READ_BYTES = 64 * 1024
 
 
+class Site(NamedTuple):
+    """Say what sandboxes are made of here; `groups` is None where the kernel gives no control group."""
+
+    runtime: Runtime
+    bpf_filter: bytes
+    groups: ControlGroups | None
+
+
 class Confined:
     """Hold a started sandbox. `answer` is what the runner inside writes, and as hostile as the program."""
 
-    def __init__(self, process: asyncio.subprocess.Process, answer: BinaryIO, policy: Policy) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        answer: BinaryIO,
+        policy: Policy,
+        group: ControlGroup | None,
+    ) -> None:
         self.process = process
+        self._group = group
         # Not Process.kill(): it may reap the child behind asyncio's back, and a pid may be another's by then.
         self._handle = os.pidfd_open(process.pid)
         self.answer = answer
@@ -50,14 +66,19 @@ class Confined:
             "argv": [*BY_SHELL, *order.argv],
             "files": [(path, len(content)) for path, content in files],
             "stdin_bytes": len(order.stdin),
-            "limits": program_limits(policy),
+            "limits": program_limits(policy, in_group=self._group is not None),
             "file_bytes": max([policy.file_bytes, *(len(content) for _, content in files)]),
             "answer_fd": answer_fd,
             "dead_man_s": math.ceil(effective_timeout_s(order, policy) + DEAD_MAN_GRACE_S),
         }
-        pieces = (msgspec.json.encode(header), b"\n", *(content for _, content in files), order.stdin)
+        word = b"\n" if self._group is not None else b""
+        pieces = (word, msgspec.json.encode(header), b"\n", *(content for _, content in files), order.stdin)
         assert self.process.stdin is not None
         self._streams.append(asyncio.create_task(_feed(self.process.stdin, pieces)))
+
+    def limits_hit(self) -> frozenset[str]:
+        """Return the limits of the control group that something has met; none without a group."""
+        return frozenset() if self._group is None else self._group.limits_hit()
 
     async def kill(self) -> None:
         """Kill the whole tree, if it lives, and wait until its streams have ended."""
@@ -66,6 +87,8 @@ class Confined:
             # The group as well: bwrap's child does not die with bwrap in its first milliseconds, and would
             # wait for ever with our pipes open.
             os.killpg(self.process.pid, signal.SIGKILL)
+        if self._group is not None:
+            await asyncio.to_thread(self._group.kill)
         await self.process.wait()
         await self.settle()
 
@@ -81,6 +104,8 @@ class Confined:
         await asyncio.wait(self._streams)
         self.answer.close()
         os.close(self._handle)
+        if self._group is not None:
+            await asyncio.to_thread(self._group.remove)
 
 
 async def _feed(pipe: asyncio.StreamWriter, pieces: Iterable[bytes]) -> None:
@@ -100,15 +125,13 @@ async def _pump(stream: asyncio.StreamReader, capture: Capture) -> None:
 
 
 @contextlib.asynccontextmanager
-async def confined(
-    order: Order, policy: Policy, runtime: Runtime, bpf_filter: bytes
-) -> AsyncIterator[Confined]:
+async def confined(order: Order, policy: Policy, site: Site) -> AsyncIterator[Confined]:
     """Start a sandbox for an order and hand it the order; whatever happens, nothing of it is left afterwards.
 
     Raises:
-        OSError: bwrap could not be executed.
+        OSError: bwrap could not be executed, or its control group not be made.
     """
-    starting = asyncio.create_task(_start(order, policy, runtime, bpf_filter))
+    starting = asyncio.create_task(_start(order, policy, site))
     try:
         # Never cancelled half-way: asyncio would kill bwrap alone.
         yield await asyncio.shield(starting)
@@ -122,15 +145,39 @@ async def _end(starting: asyncio.Task[Confined]) -> None:
         await starting.result().end()
 
 
-async def _start(order: Order, policy: Policy, runtime: Runtime, bpf_filter: bytes) -> Confined:
+async def _start(order: Order, policy: Policy, site: Site) -> Confined:
+    group = None if site.groups is None else await asyncio.to_thread(site.groups.new, order.id, policy)
     answer_in, answer_out = os.pipe()
     answer = os.fdopen(answer_in, "rb")
-    filter_fd = os.memfd_create("seccomp")
-    os.write(filter_fd, bpf_filter)
-    os.lseek(filter_fd, 0, os.SEEK_SET)
     try:
-        process = await asyncio.create_subprocess_exec(
-            *bwrap_command(runtime.bwrap, runtime.root, policy, filter_fd),
+        process = await _execute(policy, site, answer_out)
+        box = Confined(process, answer, policy, group)
+        if group is not None:
+            try:
+                # It waits for its first word, so nothing of it is ever outside of its group.
+                await asyncio.to_thread(group.add, process.pid)
+            except BaseException:
+                await box.end()
+                raise
+        box.feed(order, policy, answer_out)
+    except BaseException:
+        answer.close()
+        if group is not None:
+            await asyncio.to_thread(group.remove)
+        raise
+    finally:
+        os.close(answer_out)
+    return box
+
+
+async def _execute(policy: Policy, site: Site, answer_out: int) -> asyncio.subprocess.Process:
+    filter_fd = os.memfd_create("seccomp")
+    try:
+        os.write(filter_fd, site.bpf_filter)
+        os.lseek(filter_fd, 0, os.SEEK_SET)
+        return await asyncio.create_subprocess_exec(
+            *(() if site.groups is None else WAIT_FOR_WORD),
+            *bwrap_command(site.runtime.bwrap, site.runtime.root, policy, filter_fd),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -140,15 +187,8 @@ async def _start(order: Order, policy: Policy, runtime: Runtime, bpf_filter: byt
             env={},  # bwrap's own process shows it to the program
             **_unprivileged(),
         )
-    except BaseException:
-        answer.close()
-        raise
     finally:
-        os.close(answer_out)
         os.close(filter_fd)
-    box = Confined(process, answer, policy)
-    box.feed(order, policy, answer_out)
-    return box
 
 
 def _unprivileged() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from sandbox.archive import PROGRAM_UID
 from sandbox.containers import PROGRAM_ENVIRONMENT, WORKSPACE
 from sandbox.policy import Policy
 
-# How far one process may outrun the sampling of the whole run's memory.
+# How far one process may outrun the sampling of the whole run's memory, where no control group bounds it.
 _DATA_FACTOR = 2
 
 
@@ -37,15 +37,13 @@ def _runner() -> str:
     return resources.files("sandbox").joinpath("runner.py").read_text("utf-8")
 
 
-def program_limits(policy: Policy) -> dict[str, int]:
+def program_limits(policy: Policy, *, in_group: bool = False) -> dict[str, int]:
     """Return the resource limits of each process, by the kernel's names.
 
+    in_group: a control group bounds the run's memory and processes, for all of them together.
     NPROC counts within the new user name space since Linux 5.14; before, it counts the whole user.
     """
-    return {
-        "NPROC": policy.pids,
-        "NOFILE": policy.open_files,
-        "FSIZE": policy.workspace_bytes,
-        "DATA": _DATA_FACTOR * policy.memory_bytes,
-        "CORE": 0,
-    }
+    each = {"NOFILE": policy.open_files, "FSIZE": policy.workspace_bytes, "CORE": 0}
+    if in_group:
+        return each
+    return each | {"NPROC": policy.pids, "DATA": _DATA_FACTOR * policy.memory_bytes}

@@ -1,4 +1,4 @@
-"""How much memory a tree of processes holds, read from /proc: bubblewrap has no control group to ask."""
+"""How much memory a tree of processes holds, read from /proc: for where there is no control group to ask."""
 
 import contextlib
 import os

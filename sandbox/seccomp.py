@@ -19,7 +19,7 @@ SOCKET_FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK; neve
 PERSONALITIES = (0, 8, 0x20000, 0x20008, 0xFFFFFFFF)
 CONDITIONAL = frozenset({"clone", "clone3", "socket", "personality"})
 
-# No cgroup counts what these hold where bubblewrap runs, so a program there does without them.
+# Only a control group counts what these hold; under bubblewrap without one, a program does without them.
 UNCOUNTED_MEMORY = frozenset({"memfd_create", "shmget"})
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}

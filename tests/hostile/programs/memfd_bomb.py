@@ -1,8 +1,7 @@
 r"""Take memory that belongs to no process.
 
 ends: out_of_memory
-bubblewrap ends: ok
-bubblewrap says: contained
+bubblewrap ends: out_of_memory | ok
 """
 
 import os

@@ -82,3 +82,8 @@ def test_bubblewraps_limits_follow_the_policy() -> None:
         "DATA": 20,
         "CORE": 0,
     }
+
+
+def test_in_a_control_group_no_process_has_a_limit_of_its_own_on_memory_or_processes() -> None:
+    limits = program_limits(Policy(open_files=9, workspace_bytes=7), in_group=True)
+    assert limits == {"NOFILE": 9, "FSIZE": 7, "CORE": 0}

@@ -85,3 +85,7 @@ def test_dockers_profile_denies_by_default_and_lists_nothing_dangerous() -> None
         "socket",
         "clone",
     }
+
+
+def test_what_a_control_group_counts_can_be_allowed() -> None:
+    assert len(bpf_program("x86_64", without=frozenset())) != len(bpf_program("x86_64"))
