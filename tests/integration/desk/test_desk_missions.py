@@ -172,7 +172,7 @@ async def test_a_budget_that_is_too_small_pauses_the_mission(desk: Any, company:
     async with company(["coo", "budget", "clock"]):
         said = await desk("mission", "Say hello", "--budget", "0.001", "--wait", *WAIT)
         assert said.code == 5
-        assert "to raise the cap by $0.25" in said.err
+        assert "to raise the cap by $0.01" in said.err
         shown = (await desk("show", "--json")).json
     assert shown["status"] == "paused_budget"
     assert shown["refusal"]["scope"] == "mission"
