@@ -171,8 +171,13 @@ def _python(progress: Progress) -> dict[str, Path]:
     files |= _folder(Path(sysconfig.get_path("stdlib", vars=_base_paths())), library)
     files |= _folder(Path(sysconfig.get_config_var("DESTSHARED")), f"{library}/lib-dynload")
     for name in PACKAGES:
-        files |= _package(name, f"{library}/site-packages", progress)
+        files |= _package(name, f"{library}/{_packages_folder()}", progress)
     return files
+
+
+def _packages_folder() -> str:
+    """Return where this Python looks for packages; Debian's own looks elsewhere than everybody else's."""
+    return "dist-packages" if "posix_local" in sysconfig.get_scheme_names() else "site-packages"
 
 
 def _tools(progress: Progress) -> dict[str, Path]:
