@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import stat
 import sys
 from collections.abc import Iterable, MutableMapping
 from pathlib import Path
@@ -93,7 +94,8 @@ class _Handler(logging.StreamHandler[TextIO]):
 def _opened(file: Path) -> TextIO:
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    os.fchmod(descriptor, 0o600)  # the file may be there already, with another mode
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device is the machine's
+        os.fchmod(descriptor, 0o600)  # the file may be there already, with another mode
     return open(descriptor, "a", buffering=1, encoding="utf-8")
 
 

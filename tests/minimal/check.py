@@ -30,7 +30,15 @@ cd "$1"
 mount --bind . .
 cd "$1"
 mount -t proc proc proc
-mount --rbind /dev dev
+mount -t tmpfs -o mode=755 tmpfs dev
+for one in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0; do
+    mknod -m 666 "dev/${one%%:*}" c $(echo "${one#*:}" | tr : " ")
+done
+ln -s /proc/self/fd dev/fd
+mkdir dev/shm dev/pts
+mount -t devpts -o newinstance,ptmxmode=0666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+mount -t tmpfs -o mode=1777 tmpfs dev/shm
 mount -t tmpfs -o mode=1777 tmpfs tmp
 mount --bind /etc/resolv.conf etc/resolv.conf
 for one in $BINDS; do mkdir -p ".$one"; mount --bind "$one" ".$one"; done

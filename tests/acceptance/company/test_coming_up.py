@@ -130,7 +130,7 @@ def test_a_signal_while_it_starts_ends_it_too(company: Company) -> None:
     until(lambda: len(company.family()) > 2, what="some of it runs")
     started = company.family()
     assert company.stop() == 0
-    assert not [process for process in started if process.is_running()]
+    assert not [process for process in started if lives(process.pid)]
     assert [event for event in company.events if event["event"] == "ready"] == []
 
 

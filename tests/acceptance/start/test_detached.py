@@ -112,7 +112,7 @@ def test_whenever_a_start_is_cut_off_the_next_one_works(
 def test_a_mission_under_way_when_everything_is_killed_goes_on_with_the_next_start(company: Company) -> None:
     company.start()
     given = company.json("mission", "Build a CSV to JSON converter with tests", "--budget", "1")
-    until(lambda: company.json("show", given["mission"])["status"] == "executing", what="it is under way")
+    until(lambda: company.json("show", given["mission"])["tasks"], what="it is under way")
     company.stop(signal.SIGKILL)
     company.start()
     assert company.coo("follow", given["mission"]).returncode == 0

@@ -30,7 +30,13 @@ async def test_a_release_is_looked_at_and_approved_once(desk: Any, company: Any,
         approved = await desk("approve", name, "--note", "nice", "--digest", digest, "--json")
         assert (approved.code, approved.json) == (
             0,
-            {"mission": name, "verdict": "approve", "digest": digest, "answer": "approved"},
+            {
+                "mission": name,
+                "verdict": "approve",
+                "digest": digest,
+                "answer": "approved",
+                "authority": "enforced",
+            },
         )
         assert "greet.py" in approved.err
         assert (await desk("follow", name)).code == 0

@@ -28,6 +28,7 @@ async def test_a_mission_is_given_waited_for_and_delivered(desk: Any, company: A
         "type": "coo.cli.published",
         "mission": result["mission"],
         "status": "published",
+        "authority": "enforced",
     }
     assert (out / "greet.py").read_text() == 'print("hello")\n'
     assert (result["state"], result["exit"], result["scripted"]) == ("completed", 0, True)
