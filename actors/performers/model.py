@@ -164,7 +164,7 @@ class ModelPerformer:
         if worst <= 0 or terms.input_picousd_per_token <= 0 or terms.output_picousd_per_token <= 0:
             raise ModelError("no_price", f"{request.call.model} has no price: no call")
         least = request.max_output_tokens  # what was cut off once is not asked for in part again
-        if not order.retry_of:
+        if not await self._purse.was_cut(order):
             least = min(terms.min_output_tokens, least)
         price = Price(worst, worst_of(terms, bound, least), terms.timeout_s)
 

@@ -102,6 +102,13 @@ class Purse:
         await self._surely(self._settle(order, n, text, bill))
         return Paid(text, bill, n)
 
+    async def was_cut(self, order: Mail) -> bool:
+        """Say whether the order that this one retries was paid for without bringing an answer."""
+        if not order.retry_of:
+            return False
+        attempts = await self._attempts(msgspec.structs.replace(order, id=order.retry_of, seq=0))
+        return any(a.settled is not None and a.settled.answer is None for a in attempts.values())
+
     async def _void(self, order: Mail, n: int, proof: Literal["not_sent", "refused_by_provider"]) -> None:
         void = m.Void(attempt=self._name(order, n), proof=proof, nonce=self._nonce)
         await self._write(order, void, f"{n}.{self._nonce}")
