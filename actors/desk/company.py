@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Optional
 
@@ -50,25 +51,14 @@ def up(
     listen = _port(port)
     settings = load_settings(config)
 
-    from contextlib import ExitStack
-
     from actors.datadir import DataDir
-    from actors.desk.console import Console
+    from actors.desk import detached
     from actors.desk.launch import Plan, named_errors
 
-    log_to_stderr()
-    with named_errors(), ExitStack() as stack:
-        if detach:
-            from actors.desk import detached
-
-            raise typer.Exit(detached.start(data_dir, ephemeral=ephemeral, as_json=as_json))
-        if ephemeral:
-            from actors.ephemeral import removed_afterwards
-
-            data_dir = stack.enter_context(removed_afterwards(data_dir))
-        plan = Plan(
+    def plan(folder: Path | None) -> Plan:
+        return Plan(
             settings=settings,
-            data_dir=DataDir(data_dir),
+            data_dir=DataDir(folder),
             ephemeral=ephemeral,
             port=listen,
             nats_server=str(nats_server) if nats_server else None,
@@ -76,8 +66,24 @@ def up(
             config=config,
             replicas=replicas,
         )
-        code = run(_up(plan, Console(as_json)))
+
+    log_to_stderr()
+    with named_errors():
+        if detach:
+            code = detached.start(data_dir, ephemeral=ephemeral, as_json=as_json)
+        else:
+            code = _up_here(plan, data_dir, ephemeral, as_json)
     raise typer.Exit(code)
+
+
+def _up_here(plan: Callable[[Path | None], Plan], data_dir: Path | None, removed: bool, as_json: bool) -> int:
+    from contextlib import nullcontext
+
+    from actors.desk.console import Console
+    from actors.ephemeral import removed_afterwards
+
+    with removed_afterwards(data_dir) if removed else nullcontext(data_dir) as folder:
+        return run(_up(plan(folder), Console(as_json)))
 
 
 def down(
