@@ -2,7 +2,7 @@
 PY ?= .venv/bin/python
 BIN = $(dir $(PY))
 
-.PHONY: install lock check format lint types floors test minimal bench
+.PHONY: install lock check format lint types floors test storm minimal bench
 
 install:  ## a virtual environment with everything a developer needs, at the locked versions
 	python3 -m venv .venv
@@ -30,6 +30,9 @@ floors:  ## who may import whom
 
 test:
 	$(PY) -m pytest
+
+storm:  ## kills of everything under load: minutes
+	$(PY) -m pytest -m storm
 
 minimal:  ## README's two commands on a minimal Debian, as root and as an ordinary user (root, debootstrap; minutes)
 	$(PY) tests/minimal/check.py $(MINIMAL)

@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parent))
 from storm import MOST_HELD, storm
 
 
-@pytest.mark.slow
+@pytest.mark.storm
 def test_no_money_is_lost_or_overspent_when_callers_guards_and_server_are_killed(tmp_path: Path) -> None:
     found = storm(tmp_path, holds=120, seed=7, cap=120 * MOST_HELD // 12, pause_s=(0.2, 0.9))
     print(found)
