@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger("actors")
 
 VERSION = 2
-
-MAX_ATTEMPTS = 3
-"""How often a call that brings no answer in time is made anew, each time on a hold of its own."""
 
 _TEMPLATE_TOKENS = 256 + 2 * 32
 """Allowance for what a provider's chat template adds to a system and a user message."""
@@ -180,7 +177,7 @@ class ModelPerformer:
             return answer.text, bill
 
         try:
-            return await self._patiently(order, price, complete)
+            return await self._purse.pay(order, price, complete)
         except NotSent as error:
             raise ModelError(error.proof, str(error)) from error
         except CutOff as error:
@@ -190,18 +187,9 @@ class ModelPerformer:
             raise ModelError("cut_short", f"{error}; what it cost is booked") from error
         except TooManyAttempts as error:
             raise ModelError("too_many_attempts", str(error)) from error
-
-    async def _patiently(
-        self, order: Mail, price: Price, complete: Callable[[Grant], Awaitable[tuple[str, Bill]]]
-    ) -> Paid:
-        """Make a call that brought no answer in time anew, on a hold of its own."""
-        for _ in range(MAX_ATTEMPTS):
-            try:
-                return await self._purse.pay(order, price, complete)
-            except TimeoutError:
-                log.warning("call.timed_out", mission=order.mission, timeout_s=price.timeout_s)
-        why = f"no answer in {price.timeout_s} s, {MAX_ATTEMPTS} times; what that cost is in doubt"
-        raise ModelError("timeout", why)
+        except TimeoutError as error:
+            why = f"no answer in {terms.timeout_s} s; what it cost is in doubt"
+            raise ModelError("timeout", why) from error
 
     async def _request(self, order: Mail, call: m.Call, terms: ModelTerms) -> Request:
         nonce = hashlib.sha256(order.id.encode()).hexdigest()[:16]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import secrets
 import sys
 from pathlib import Path
 
@@ -32,7 +33,7 @@ async def main(
     carrier = await connect(
         url, user="engineer", password=os.environ["COO_PASSWORD"], name=f"caller-{number}"
     )
-    purse = Purse(MAILBOX, 1, TABLE, carrier)
+    purse = Purse(MAILBOX, 1, TABLE, carrier, secrets.token_hex(8))
     done = sum(line == "done" for line in lines)
     started = [int(line) for line in lines if line != "done"]
     async with aiohttp.ClientSession() as session:

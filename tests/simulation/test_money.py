@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +83,9 @@ class Bank:
     def performer(self, provider: Provider, patience: Patience | None = None, **terms: Any) -> ModelPerformer:
         part = ModelPart(default="real", models={"real": terms_of(provider, **terms)})
         carrier = self.server.connect()
-        return ModelPerformer("engineer", TABLE, carrier, part, {"openai": OpenAIClient(part, patience)})
+        return ModelPerformer(
+            "engineer", TABLE, carrier, part, {"openai": OpenAIClient(part, patience)}, secrets.token_hex(8)
+        )
 
 
 def terms_of(provider: Provider, **more: Any) -> ModelTerms:
@@ -134,7 +137,7 @@ async def test_64_callers_on_a_dollar_are_served_as_far_as_it_goes(
     provider.manner = Manner(usd_micro=charge)
 
     async def call(n: int) -> bool:
-        purse = Purse(MODEL, 1, TABLE, bank.server.connect())
+        purse = Purse(MODEL, 1, TABLE, bank.server.connect(), secrets.token_hex(8))
         order = await bank.order(n)
 
         async def ask(grant: Any) -> tuple[str, Bill]:
@@ -279,7 +282,7 @@ async def test_a_cancelled_call_lets_go_of_the_stream_and_keeps_its_hold(
 async def test_a_call_cancelled_while_it_waits_for_money_leaves_the_queue(
     bank: Bank, provider: Provider
 ) -> None:
-    purse = Purse(MODEL, 1, TABLE, bank.server.connect())
+    purse = Purse(MODEL, 1, TABLE, bank.server.connect(), secrets.token_hex(8))
     first = asyncio.Event()
 
     async def slow(grant: Any) -> tuple[str, Bill]:
@@ -345,7 +348,7 @@ async def test_a_model_that_nobody_knows_is_not_called(bank: Bank, provider: Pro
 async def test_a_clock_put_back_gives_no_right_that_the_guard_does_not_know_of(
     bank: Bank, provider: Provider
 ) -> None:
-    purse = Purse(MODEL, 1, TABLE, bank.server.connect())
+    purse = Purse(MODEL, 1, TABLE, bank.server.connect(), secrets.token_hex(8))
     order, called = await bank.order(1), []
 
     async def ask(grant: Any) -> tuple[str, Bill]:
