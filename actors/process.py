@@ -17,6 +17,7 @@ from pathlib import Path
 from actors import log as logs
 from actors.company import loops, serve
 from actors.credentials import NoNkeys, shared_login
+from actors.held import ENVIRONMENT, HeldReport
 from actors.table import TABLE
 from bus.authority import variable
 from bus.errors import (
@@ -116,6 +117,7 @@ async def _run(options: argparse.Namespace, config: ActorConfig, password: str) 
             password=password,
             shared=shared_login(os.environ),
             name=options.role,
+            leases=HeldReport(int(held)) if (held := os.environ.get(ENVIRONMENT)) else None,
         )
     except BusError as error:
         return _ended(options.role, error)

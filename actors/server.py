@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self
 from urllib.parse import urlsplit
 
+from actors.children import cause, end, send, start_process
 from actors.datadir import size_bytes, tail
 from actors.serverbinary import ServerError, find
-from actors.supervisor import cause, end, send, start_process
 
 __all__ = [
     "NatsServer",

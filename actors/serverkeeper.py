@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from actors.children import cause
 from actors.server import NatsServer
 from actors.serverbinary import ServerError
-from actors.supervisor import ProcessEvent, RestartPolicy, Restarts, cause
+from actors.supervisor import ProcessEvent, RestartPolicy, Restarts
 
 NAME = "nats-server"
 

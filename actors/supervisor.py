@@ -14,26 +14,22 @@ with its process group. On Linux the kernel sends it SIGTERM when the thread tha
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
 import signal
-import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import BinaryIO, Literal, Self
+from typing import Literal, Self
 
+from actors.children import EX_UNAVAILABLE, cause, end, send, start_process
 from actors.datadir import size_bytes, tail
+from actors.held import Held, HeldPipe
 
 EX_CONFIG = 78  # sysexits.h: bad configuration, or not the authority it needs
-EX_UNAVAILABLE = 127  # what a shell says of a program that could not be started
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded here: not safe between fork and exec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +83,10 @@ class ProcessEvent:
     restart_in_s: float = 0.0
 
 
+Release = Callable[[str, Held, Iterable[str]], Awaitable[None]]
+"""Gives back what a dead process held: its name, what it had told, and the ack subjects that others hold."""
+
+
 class Restarts:
     """Decides when one process that keeps dying is started again. Pure: it is told the time."""
 
@@ -122,6 +122,7 @@ class _Child:
     spec: ProcessSpec
     restarts: Restarts
     process: Process | None = None
+    pipe: HeldPipe | None = None
     tried: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -130,6 +131,8 @@ class Supervisor:
 
     `on_event` is called in the event loop and must not block; what it raises ends that process and is
     raised by `wait` and `stop`. The loop's thread must outlive the processes (see the death signal above).
+    With `release`, each process inherits a pipe on which it tells what it holds (`actors.held`), and
+    `release` is awaited when it has died, before it is started again; it must not raise.
     """
 
     def __init__(
@@ -139,8 +142,10 @@ class Supervisor:
         policy: RestartPolicy = RestartPolicy(),
         *,
         random: Random | None = None,
+        release: Release | None = None,
     ) -> None:
         random = random or Random()
+        self._release = release
         self._policy = policy
         self._on_event = on_event
         self._children = {spec.name: _Child(spec, Restarts(policy, random)) for spec in specs}
@@ -170,6 +175,9 @@ class Supervisor:
     def handled(self, name: str) -> None:
         """Say that a process got something done: its crashes before now no longer count against it."""
         self._children[name].restarts.forget()
+
+    def _held_now(self) -> list[str]:
+        return [subject for child in self._children.values() if child.pipe for subject in child.pipe.held]
 
     async def wait(self) -> None:
         """Return when no process is left: each was given up or stopped."""
@@ -216,10 +224,14 @@ class Supervisor:
         spec = child.spec
         stdin = DEVNULL if spec.stdin is None else PIPE
         written_bytes = size_bytes(spec.log)
+        pipe = child.pipe = HeldPipe(partial(self.handled, spec.name)) if self._release else None
         try:
-            process = await start_process(spec.argv, spec.env, spec.log, stdin)
+            process = await start_process(spec.argv, spec.env, spec.log, stdin, pipe)
         except OSError as error:
             child.tried.set()
+            if pipe is not None:
+                child.pipe = None
+                pipe.close()
             return ProcessEvent("stopped", spec.name, None, EX_UNAVAILABLE, "not started", str(error))
         child.process = process
         try:
@@ -230,7 +242,10 @@ class Supervisor:
             await process.communicate(spec.stdin)
         finally:
             returncode = await end(process)
-            child.process = None
+            child.process = child.pipe = None
+            if pipe is not None and self._release is not None:
+                held = pipe.close()
+                await self._release(spec.name, held, self._held_now())
         said = tail(spec.log, written_bytes)
         return ProcessEvent("stopped", spec.name, process.pid, returncode, cause(returncode), said)
 
@@ -247,51 +262,3 @@ class Supervisor:
             event = replace(ended, kind="crashed", restart_in_s=delay_s)
         self._on_event(event)
         return delay_s
-
-
-async def start_process(
-    argv: Sequence[str], env: Mapping[str, str], log: Path, stdin: int | BinaryIO
-) -> Process:
-    """Start a process that leads its own session, ends with this one, and appends what it writes to `log`."""
-    with log.open("ab") as output:
-        return await asyncio.create_subprocess_exec(
-            *argv,
-            env=env,
-            stdin=stdin,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            preexec_fn=_ask_for_death_signal(os.getpid()) if _libc else None,
-        )
-
-
-def send(process: Process, number: signal.Signals) -> None:
-    """Signal a process: SIGKILL its whole group, any other itself alone, so that it can end its own."""
-    with suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
-        if number is signal.SIGKILL:
-            os.killpg(process.pid, number)
-        elif process.returncode is None:
-            process.send_signal(number)
-
-
-async def end(process: Process) -> int:
-    """Kill what is left of a process and its group; return its exit code."""
-    send(process, signal.SIGKILL)
-    return await process.wait()
-
-
-def cause(returncode: int) -> str:
-    """Say how a process ended, for a person: `exit code 1` or `signal 9 (Killed)`."""
-    if returncode >= 0:
-        return f"exit code {returncode}"
-    return f"signal {-returncode} ({signal.strsignal(-returncode)})"
-
-
-def _ask_for_death_signal(parent: int) -> Callable[[], None]:
-    def between_fork_and_exec() -> None:
-        assert _libc is not None
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the kernel was asked
-            os._exit(EX_UNAVAILABLE)
-
-    return between_fork_and_exec

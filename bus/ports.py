@@ -55,6 +55,16 @@ class Delivery(Protocol):
 Handler = Callable[[Delivery], Awaitable[None]]
 
 
+class Leases(Protocol):
+    """Told what this process holds, so that somebody can give it back when the process dies."""
+
+    def taken(self, ack_subject: str) -> None: ...
+
+    def settled(self, ack_subject: str, *, handled: bool) -> None:
+        """A delivery was acked (`handled`), or given back."""
+        ...
+
+
 class Consumer(Protocol):
     """An open pull on a durable consumer."""
 

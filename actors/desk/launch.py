@@ -17,21 +17,25 @@ from actors import provenance, stamp
 from actors.datadir import DataDir, DataDirError, Locked, Run
 from actors.desk.connection import is_guarded, password, session
 from actors.desk.errors import DeskError, Exit
+from actors.desk.failover import Failover
 from actors.desk.limits import send_limits
 from actors.desk.processes import specs
 from actors.server import NatsServer, PortTaken, StillRunning, StoreElsewhere
 from actors.serverbinary import ServerError, configuration_file, find, version
 from actors.serverkeeper import NAME as SERVER
 from actors.serverkeeper import keep
-from actors.supervisor import ProcessEvent, Supervisor
+from actors.supervisor import ProcessEvent, Release, Supervisor
 from actors.table import TABLE
 from bus import setup
-from bus.authority import ADMIN, principals, variable
+from bus.authority import ADMIN, SUPERVISOR, principals, variable
 from bus.errors import BusError, TopologyConflict, Unreachable
 from bus.jetstream import JetStreamCarrier
+from bus.structured import structlog
 from bus.subjects import MAIL_STREAM
 from bus.topology import Topology, topology
 from config.settings import Settings
+
+log = structlog.get_logger("actors")
 
 Tell = Callable[[ProcessEvent], None]
 
@@ -135,7 +139,8 @@ async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExit
                 if company.server is None:
                     company.guarded = all(passwords.values()) and await is_guarded(ceo, passwords["ceo"])
             crew = specs(plan.settings, plan.data_dir, company.url, passwords, plan.replicas)
-            company.supervisor = Supervisor(crew, _listener(company, tell))
+            release = await _failover(company.url, passwords, stack)
+            company.supervisor = Supervisor(crew, _listener(company, tell), release=release)
             before = await _waiting(admin, [mailbox.name for mailbox in TABLE.mailboxes])
             await stack.enter_async_context(company.supervisor)
             await _until_serving(admin, company, before)
@@ -170,6 +175,17 @@ def _passwords(plan: Plan) -> dict[str, str]:
     if plan.server is None:
         return plan.data_dir.credentials(principals(TABLE))
     return {name: password(plan.data_dir, name) for name in principals(TABLE)}
+
+
+async def _failover(url: str, passwords: Mapping[str, str], stack: AsyncExitStack) -> Release | None:
+    """Return what gives back the mail that a dead process held; None if nobody here may do that."""
+    try:
+        supervisor = await stack.enter_async_context(session(url, SUPERVISOR, passwords[SUPERVISOR]))
+        admin = await stack.enter_async_context(session(url, ADMIN, passwords[ADMIN]))
+    except DeskError as error:
+        log.warning("failover.off", reason=error.what, so="mail of a dead process waits for ack_wait")
+        return None
+    return Failover(supervisor, admin).release
 
 
 def wanted(settings: Settings) -> Topology:

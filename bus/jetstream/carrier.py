@@ -12,7 +12,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from bus.envelope import Outgoing, Stored
@@ -20,7 +20,7 @@ from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown, Unreachable, W
 from bus.jetstream.natspy import Client, Msg, nats
 from bus.jetstream.pull import Pull
 from bus.jetstream.reading import Read
-from bus.ports import Handler, PubAck
+from bus.ports import Handler, Leases, PubAck
 from bus.structured import structlog
 
 log = structlog.get_logger("bus")
@@ -41,16 +41,19 @@ async def connect(
     shared: Mapping[str, str] | None = None,
     name: str = "coo",
     timeout_s: float = 5.0,
+    leases: Leases | None = None,
 ) -> JetStreamCarrier:
     """Connect as a principal; the user's name is also its inbox prefix.
 
-    Without a user, `shared` has nats-py's options for a login that is not the principal's own.
+    Without a user, `shared` has nats-py's options for a login that is not the principal's own. `leases` is
+    told what this process holds.
 
     Raises:
         Unreachable: nobody answers at the URL.
         WrongCredentials: the server refuses the user or the password.
     """
     carrier = JetStreamCarrier(user or name, f"_INBOX_{user}" if user else "_INBOX")
+    carrier.leases = leases or carrier.leases
     credentials = {"user": user, "password": password} if user else dict(shared or {})
     try:
         async with asyncio.timeout(timeout_s):
@@ -102,6 +105,7 @@ class JetStreamCarrier:
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.epoch = 1
         self.nc = Client()
+        self.leases: Leases = _Untold()
         self._pulls: list[Pull] = []
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._reads: dict[str, Read] = {}
@@ -271,11 +275,31 @@ class JetStreamCarrier:
             raise Unreachable(f"JetStream does not answer {subject}: {error or 'time-out'}") from error
         return answer
 
+    async def give_back(self, ack_subjects: Iterable[str]) -> None:
+        """Nak what a process that died had been delivered. What was acked meanwhile stays acked.
+
+        Raises:
+            Unreachable: the connection is gone.
+        """
+        try:
+            for subject in ack_subjects:
+                await self.nc.publish(subject, b"-NAK")
+        except (OSError, nats.errors.Error) as error:
+            raise Unreachable(str(error)) from error
+
     async def close(self) -> None:
         with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
             async with asyncio.timeout(2):
                 await self.nc.flush(timeout=2)
         await self.nc.close()
+
+
+class _Untold:
+    """Nobody gives back what this process holds."""
+
+    def taken(self, ack_subject: str) -> None: ...
+
+    def settled(self, ack_subject: str, *, handled: bool) -> None: ...
 
 
 def _pub_ack(message: Outgoing, data: bytes) -> PubAck:

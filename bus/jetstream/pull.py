@@ -40,21 +40,21 @@ class _Delivery:
         self.stored = Stored(seq, time_ns, msg.subject, msg.headers or {}, msg.data)
 
     def ack(self) -> None:
-        self._finish(b"+ACK")
+        self._finish(b"+ACK", handled=True)
 
     def nak(self, delay_s: float = 0.0) -> None:
         delay = f' {{"delay": {int(delay_s * 1e9)}}}' if delay_s else ""
-        self._finish(b"-NAK" + delay.encode())
+        self._finish(b"-NAK" + delay.encode(), handled=False)
 
     def in_progress(self) -> None:
         if not self.done:
             self._pull.say(self._msg.reply, b"+WPI")
 
-    def _finish(self, word: bytes) -> None:
+    def _finish(self, word: bytes, *, handled: bool) -> None:
         if not self.done:
             self.done = True
             self._pull.say(self._msg.reply, word)
-            self._pull.handled()
+            self._pull.settled(self._msg.reply, handled=handled)
 
 
 class Pull:
@@ -80,10 +80,13 @@ class Pull:
         self._unanswered = 0
         self._sub: Subscription | None = None
         self._refresher: asyncio.Task[None] | None = None
+        self._worker: asyncio.Task[None] | None = None
+        self._queue: asyncio.Queue[_Delivery] = asyncio.Queue()
 
     async def start(self) -> None:
         await self.renew_all()
         self._refresher = asyncio.create_task(self._refresh())
+        self._worker = asyncio.create_task(self._work())
 
     async def renew_all(self) -> None:
         """Ask anew on a fresh inbox: after a reconnect the server has forgotten what was asked."""
@@ -124,15 +127,22 @@ class Pull:
         self._unanswered = 0
         self._asked = max(0, self._asked - 1)
         self._held += 1
+        # Taken when it comes, handled in turn: what waits here must be known to be held, too.
+        self._carrier.leases.taken(msg.reply)
         delivery = _Delivery(self, msg, self._carrier.epoch)
         if self._stopped:
             delivery.nak()
-            return
-        try:
-            await self._handler(delivery)
-        except Exception as error:
-            self._carrier.consumer_failed(error)
-        await self._renew()
+        else:
+            self._queue.put_nowait(delivery)
+
+    async def _work(self) -> None:
+        while True:
+            delivery = await self._queue.get()
+            try:
+                await self._handler(delivery)
+            except Exception as error:
+                self._carrier.consumer_failed(error)
+            await self._renew()
 
     async def _on_status(self, msg: Msg) -> None:
         headers = msg.headers or {}
@@ -159,7 +169,8 @@ class Pull:
         with contextlib.suppress(nats.errors.Error, OSError):
             await self._carrier.nc.publish(subject, word)
 
-    def handled(self) -> None:
+    def settled(self, ack_subject: str, *, handled: bool) -> None:
+        self._carrier.leases.settled(ack_subject, handled=handled)
         self._held -= 1
         if self._asked <= self._window // 2 and not self._stopped:
             task = asyncio.ensure_future(self._renew())
@@ -169,8 +180,11 @@ class Pull:
     async def stop(self) -> None:
         # The subscription stays until the connection closes: what still comes is nak'd at once.
         self._stopped = True
-        if self._refresher is not None:
-            self._refresher.cancel()
+        for task in (self._refresher, self._worker):
+            if task is not None:
+                task.cancel()
+        while not self._queue.empty():
+            self._queue.get_nowait().nak()
         await asyncio.gather(*_ACKS, return_exceptions=True)
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.supervisor import EX_CONFIG, EX_UNAVAILABLE, ProcessEvent, ProcessSpec, RestartPolicy, Supervisor
+from actors.children import EX_UNAVAILABLE
+from actors.supervisor import EX_CONFIG, ProcessEvent, ProcessSpec, RestartPolicy, Supervisor
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 Lives = Callable[[int], bool]
