@@ -15,6 +15,7 @@ from bus.errors import BusError
 from bus.fold import Role
 from bus.loop import LoopSettings, RoleLoop
 from bus.performer import Performer, PerformerLoop
+from bus.poison import Deaths
 from bus.ports import Carrier
 from config.parts import ActorConfig, BusPart, ModelPart, SandboxPart
 
@@ -50,18 +51,25 @@ def loops(
     config: ActorConfig,
     find_backend: FindBackend | None = None,
     nonce: str = "",
+    deaths: Deaths | None = None,
 ) -> list[Loop]:
     """Return the loops that one actor process runs, a mailbox each.
 
-    `nonce` names this process in the money path and must be its alone; by default it is random.
+    `nonce` names this process in the money path and must be its alone; by default it is random. `deaths`
+    keeps what kills this process.
     """
     nonce = nonce or secrets.token_hex(8)
     names = [mailbox.name for mailbox in TABLE.mailboxes_of(process)]
-    return [_loop(name, carrier, config, find_backend, nonce) for name in names]
+    return [_loop(name, carrier, config, find_backend, nonce, deaths) for name in names]
 
 
 def _loop(
-    mailbox: str, carrier: Carrier, config: ActorConfig, find_backend: FindBackend | None, nonce: str
+    mailbox: str,
+    carrier: Carrier,
+    config: ActorConfig,
+    find_backend: FindBackend | None,
+    nonce: str,
+    deaths: Deaths | None,
 ) -> Loop:
     if mailbox == "clock":
         from actors.performers.clock import Clock
@@ -72,15 +80,15 @@ def _loop(
 
         assert config.sandbox is not None
         finder = find_backend or _finder(config.sandbox)
-        return _performer(SandboxPerformer(carrier, finder), carrier, config.bus, SANDBOX_RUNS)
+        return _performer(SandboxPerformer(carrier, finder), carrier, config.bus, SANDBOX_RUNS, deaths)
     if mailbox.startswith("model-"):
         from actors.performers.model import ModelPerformer
 
         assert config.model is not None
         name = mailbox.removeprefix("model-")
         model = ModelPerformer(name, TABLE, carrier, config.model, _clients(config.model), nonce)
-        return _performer(model, carrier, config.bus, MODEL_CALLS)
-    return RoleLoop(role(mailbox), TABLE, carrier, _settings(config.bus))
+        return _performer(model, carrier, config.bus, MODEL_CALLS, deaths)
+    return RoleLoop(role(mailbox), TABLE, carrier, _settings(config.bus), deaths)
 
 
 def _settings(bus: BusPart) -> LoopSettings:
@@ -92,8 +100,12 @@ def _settings(bus: BusPart) -> LoopSettings:
     )
 
 
-def _performer(performer: Performer, carrier: Carrier, bus: BusPart, slots: int) -> PerformerLoop:
-    return PerformerLoop(performer, TABLE, carrier, halts=HALTS, slots=slots, ack_wait_s=bus.ack_wait_s)
+def _performer(
+    performer: Performer, carrier: Carrier, bus: BusPart, slots: int, deaths: Deaths | None
+) -> PerformerLoop:
+    return PerformerLoop(
+        performer, TABLE, carrier, halts=HALTS, slots=slots, ack_wait_s=bus.ack_wait_s, deaths=deaths
+    )
 
 
 def _clients(part: ModelPart) -> dict[str, Any]:

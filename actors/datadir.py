@@ -7,6 +7,7 @@
 <path>/run/              0700: what belongs to the running company
     credentials.json     0600: one password a principal, made once and kept
     run.json             0600: where the running company is found
+    <actor>.strikes      0600: which mail has killed its processes
     nats.env             0600: the same for the `nats` command, with the password of who may look
 """
 
@@ -102,6 +103,10 @@ class DataDir:
     def log(self, actor: str) -> Path:
         """Return the path of an actor's log file."""
         return self.logs / f"{actor}.jsonl"
+
+    def strikes(self, actor: str) -> Path:
+        """Return the path of the file with what kills an actor's processes."""
+        return self.run / f"{actor}.strikes"
 
     def create(self) -> None:
         """Make the folders that are missing and close them to other users; what exists is kept.

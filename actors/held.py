@@ -34,6 +34,7 @@ class HeldReport:
         self._loop = asyncio.get_running_loop()
         self._changes: dict[str, str] = {}
         self._handled = False
+        self._alive = False
         self._rest = b""
         self._soon = False
         self._later: asyncio.TimerHandle | None = None
@@ -41,15 +42,21 @@ class HeldReport:
 
     def taken(self, ack_subject: str) -> None:
         self._changes[ack_subject] = "+"
-        if not self._soon:
-            self._soon = True
-            self._loop.call_soon(self._flush)
+        self._flush_soon()
 
     def settled(self, ack_subject: str, *, handled: bool) -> None:
+        if handled and not self._alive:  # told at once: it decides whether this life counts as a crash
+            self._alive = True
+            self._flush_soon()
         self._handled = self._handled or handled
         if self._changes.pop(ack_subject, "") != "+":  # else nobody heard of it, and nobody need
             self._changes[ack_subject] = "-"
         self._flush_later()
+
+    def _flush_soon(self) -> None:
+        if not self._soon:
+            self._soon = True
+            self._loop.call_soon(self._flush)
 
     def _flush_later(self) -> None:
         if self._later is None and not self._soon:

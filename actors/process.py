@@ -18,6 +18,7 @@ from actors import log as logs
 from actors.company import loops, serve
 from actors.credentials import NoNkeys, shared_login
 from actors.held import ENVIRONMENT, HeldReport
+from actors.strikes import Strikes
 from actors.table import TABLE
 from bus.authority import variable
 from bus.errors import (
@@ -26,6 +27,7 @@ from bus.errors import (
     NewerVersion,
     NotPermitted,
     NotSetUp,
+    Quarantined,
     Unreachable,
     WrongCredentials,
 )
@@ -42,7 +44,7 @@ EX_CONFIG = 78
 _DRAIN_S = 9.0
 """How long a drain may take: a server that is gone must not keep a process for ever."""
 
-_HOPELESS = (NotPermitted, WrongCredentials, NotSetUp, NewerVersion, DecisionChanged)
+_HOPELESS = (NotPermitted, WrongCredentials, NotSetUp, NewerVersion, DecisionChanged, Quarantined)
 
 log = structlog.get_logger("actors")
 
@@ -80,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the NATS server (NATS_URL, else nats://127.0.0.1:4222)",
     )
     parser.add_argument("--config", help="a JSON file with this actor's configuration, or - for stdin")
+    parser.add_argument("--strikes", type=Path, help="the file with what kills this actor's processes")
     parser.add_argument("--log", type=Path, help="write JSON lines to this file instead of stderr")
     parser.epilog = (
         "The password of the actor is read from COO_<ROLE>_PASSWORD; without one, NATS_USER and "
@@ -126,7 +129,7 @@ async def _run(options: argparse.Namespace, config: ActorConfig, password: str) 
         return EX_CONFIG
     log.info("actor.started", pid=os.getpid(), server=options.server)
     try:
-        await serve(loops(options.role, carrier, config), stop)
+        await serve(loops(options.role, carrier, config, deaths=Strikes(options.strikes)), stop)
     except BusError as error:
         return _ended(options.role, error)
     finally:

@@ -83,8 +83,8 @@ class ProcessEvent:
     restart_in_s: float = 0.0
 
 
-Release = Callable[[str, Held, Iterable[str]], Awaitable[None]]
-"""Gives back what a dead process held: its name, what it had told, and the ack subjects that others hold."""
+Release = Callable[[str, Held, Callable[[], Iterable[str]]], Awaitable[None]]
+"""Gives back what a dead process held: its name, what it had told, and what the living hold when asked."""
 
 
 class Restarts:
@@ -245,7 +245,7 @@ class Supervisor:
             child.process = child.pipe = None
             if pipe is not None and self._release is not None:
                 held = pipe.close()
-                await self._release(spec.name, held, self._held_now())
+                await self._release(spec.name, held, self._held_now)
         said = tail(spec.log, written_bytes)
         return ProcessEvent("stopped", spec.name, process.pid, returncode, cause(returncode), said)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from actors import messages as m
 from bus.performer import Halts
-from bus.table import Checkpoint, Error, Mailbox, Row, Table, rows
+from bus.table import Buried, Checkpoint, Error, Mailbox, Row, Table, rows
 
 MAILBOXES = (
     Mailbox(name="coo", process="coo"),
@@ -61,6 +61,8 @@ def _rows() -> tuple[Row, ...]:
         *rows("tick", "clock", _SLEEPERS, m.Tick),
         *rows("error", [mailbox.name for mailbox in MAILBOXES], "coo", Error),
     ]
+    roles = [mailbox.name for mailbox in MAILBOXES if not mailbox.orders]
+    table += rows("buried", "operator", roles, Buried)
     for model in _MODELS:
         role = model.removeprefix("model-")
         table += rows("call", role, model, m.Call)

@@ -20,7 +20,7 @@ import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,7 +99,7 @@ async def play(scene: Scene, folder: Path, chance: random.Random) -> None:
             scene.rounds.append(await kill(scene, company, ceo, number, chance))
 
 
-async def _keep(name: str, held: Held, living: Iterable[str]) -> None:
+async def _keep(name: str, held: Held, living: Callable[[], Iterable[str]]) -> None:
     """Give nothing back."""
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from bus import blobs, subjects
+from bus import blobs, burials, subjects
 from bus.envelope import MAX_BODY_BYTES, Outgoing, base_headers, digest, encode
-from bus.errors import NewerVersion
+from bus.errors import BuriedLater, NewerVersion
 from bus.fold import Fold, Role
 from bus.ports import Carrier
 from bus.subjects import MAIL_STREAM
@@ -18,15 +20,19 @@ from bus.table import CHECKPOINT, Checkpoint, Table
 async def load(carrier: Carrier, table: Table, role: Role[Any], key: str) -> Fold[Any]:
     """Return a key's fold as its last checkpoint has it, else one that has seen nothing.
 
-    Any checkpoint of this version is right, since reading goes on from its position: an older one only
-    costs a longer read.
+    It knows the key's burials. Any checkpoint of this version is right, since reading goes on from its
+    position: an older one only costs a longer read.
 
     Raises:
         NewerVersion: a later version of this role has written here.
         BlobMismatch: the checkpoint's blob is not there.
     """
-    fold: Fold[Any] = Fold(table, role)
-    last = await carrier.last(MAIL_STREAM, subjects.mail(key, role.name, CHECKPOINT, role.name))
+    mission = "*" if table.mailbox(role.name).per == "company" else key
+    last, buried = await asyncio.gather(
+        carrier.last(MAIL_STREAM, subjects.mail(key, role.name, CHECKPOINT, role.name)),
+        burials.read(carrier, role.name, mission),
+    )
+    fold: Fold[Any] = Fold(table, role, buried)
     if last is None:
         return fold
     checkpoint = msgspec.json.decode(last.body, type=Checkpoint)
@@ -34,7 +40,9 @@ async def load(carrier: Carrier, table: Table, role: Role[Any], key: str) -> Fol
         raise NewerVersion(f"{key} was decided by version {checkpoint.version} of {role.name}")
     if checkpoint.version == role.version:
         blob = checkpoint.blob
-        fold.restore(checkpoint, await blobs.get(carrier, blob) if blob else bytes(checkpoint.fold))
+        content = await blobs.get(carrier, blob) if blob else bytes(checkpoint.fold)
+        with suppress(BuriedLater):  # then from the first mail on
+            fold.restore(checkpoint, content)
     return fold
 
 

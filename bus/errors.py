@@ -53,6 +53,20 @@ class DecisionChanged(BusError):
         )
 
 
+class Quarantined(BusError):
+    """Ours, but caused by one mail: it ended its process three times. Its key waits for the operator."""
+
+    def __init__(self, role: str, key: str, seq: int) -> None:
+        self.role = role
+        self.key = key
+        self.seq = seq
+        super().__init__(f"message {seq} killed {role} three times: see it with `coo bury {seq}`")
+
+
+class BuriedLater(BusError):
+    """Ours: a fold has decided mail that was buried after that; it must be begun anew."""
+
+
 class BadMail(BusError):
     """The sender's: mail that cannot be decided. `reason` is a constant word, `detail` says more."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -17,14 +17,14 @@ import msgspec
 
 from bus import subjects
 from bus.envelope import Cause, Letter, Mail, Outgoing, Stored, cause_of, digest, open_mail, seal
-from bus.errors import BadLetter, BadMail, NewerVersion
-from bus.table import CHECKPOINT, ERROR, Checkpoint, Error, Table
+from bus.errors import BadLetter, BadMail, BuriedLater, NewerVersion
+from bus.table import BURIED, CHECKPOINT, ERROR, Buried, Checkpoint, Error, Table
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 _DETAIL_CHARS = 500
-_QUIET = frozenset({ERROR, CHECKPOINT})
+_QUIET = frozenset({ERROR, CHECKPOINT, BURIED})
 """Kinds whose dead letters raise no further `error`, so that errors cannot breed errors."""
 
 
@@ -62,19 +62,26 @@ class Decision(NamedTuple):
     dead: DeadLetter | None = None
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A fold as a checkpoint carries it. `seen` maps a mission to the mail it has had."""
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A fold as a checkpoint carries it. `seen` maps a mission to the mail it has had.
+
+    `buried` are the burials it has taken in.
+    """
 
     state: msgspec.Raw
     now_ns: int
     count: int
     seen: dict[str, list[str]]
+    buried: tuple[int, ...] = ()
 
 
 class Fold(Generic[S]):
-    """The state of one role for one key (a mission, or the company), and the mail it has seen."""
+    """The state of one role for one key (a mission, or the company), and the mail it has seen.
 
-    def __init__(self, table: Table, role: Role[S]) -> None:
+    `buried` is what the log's burials say is to be skipped, and why, by sequence (`bus.burials`).
+    """
+
+    def __init__(self, table: Table, role: Role[S], buried: Mapping[int, str] = {}) -> None:
         self._table = table
         self._role = role
         self.state: S = role.state()
@@ -82,6 +89,8 @@ class Fold(Generic[S]):
         self.now_ns = 0
         self.count = 0
         self._seen: dict[str, set[str]] = {}
+        self.buried = dict(buried)
+        self._burials: set[int] = set()
 
     def apply(self, stored: Stored) -> Decision:
         """Fold the next mail; the caller hands them over in stream order, each once.
@@ -90,16 +99,22 @@ class Fold(Generic[S]):
 
         Raises:
             NewerVersion: a later version of this role has written here.
+            BuriedLater: it has decided what this mail buries.
             MemoryError, RecursionError: the process must end; so it must for what is no Exception.
         """
         self.position = stored.seq
         self.now_ns = max(self.now_ns, stored.time_ns)
+        if stored.seq in self.buried:
+            self._burials.add(stored.seq)
+            return Decision(stored, (), DeadLetter("buried", self.buried[stored.seq], ""))
         try:
             mail = open_mail(self._table, stored, self.now_ns)
         except BadMail as error:
             return self._refused(stored, error)
         if isinstance(mail.message, Checkpoint):
             return self._pass_checkpoint(stored, mail.message)
+        if isinstance(mail.message, Buried):
+            return self._pass_burial(stored, mail.message)
         if self._is_repeated(mail):
             return Decision(stored)
         self.count += 1
@@ -111,6 +126,12 @@ class Fold(Generic[S]):
                 f"message {stored.seq} was written by version {checkpoint.version} of {self._role.name}, "
                 f"this is version {self._role.version}"
             )
+        return Decision(stored)
+
+    def _pass_burial(self, stored: Stored, burial: Buried) -> Decision:
+        if burial.seq not in self.buried and burial.seq < stored.seq:
+            raise BuriedLater(f"message {burial.seq} was decided before {stored.seq} buried it")
+        self._burials.add(burial.seq)
         return Decision(stored)
 
     def _is_repeated(self, mail: Mail) -> bool:
@@ -182,17 +203,25 @@ class Fold(Generic[S]):
                 now_ns=self.now_ns,
                 count=self.count,
                 seen={mission: sorted(ids) for mission, ids in self._seen.items()},
+                buried=tuple(sorted(self._burials)),
             )
         )
 
     def restore(self, checkpoint: Checkpoint, fold: bytes) -> None:
-        """Take over what a checkpoint says; `fold` is its snapshot, wherever that was stored."""
+        """Take over what a checkpoint says; `fold` is its snapshot, wherever that was stored.
+
+        Raises:
+            BuriedLater: the snapshot holds what a mail did that was buried since.
+        """
         snapshot = msgspec.json.decode(fold, type=Snapshot)
+        if any(seq <= checkpoint.position and seq not in snapshot.buried for seq in self.buried):
+            raise BuriedLater(f"the checkpoint at {checkpoint.position} has decided what was buried since")
         self.state = msgspec.json.decode(snapshot.state, type=self._role.state)
         self.now_ns = snapshot.now_ns
         self.count = snapshot.count
         self._seen = {mission: set(ids) for mission, ids in snapshot.seen.items()}
         self.position = checkpoint.position
+        self._burials = set(snapshot.buried)
 
 
 def cause_of_unreadable(stored: Stored, now_ns: int) -> Cause:

@@ -13,16 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bus import checkpoints, deadletters, subjects
+from bus import burials, checkpoints, deadletters, subjects
 from bus.envelope import Outgoing, Stored, base_headers, digest, encode
-from bus.errors import DecisionChanged
+from bus.errors import BuriedLater, BusError, DecisionChanged, Quarantined
 from bus.fold import Decision, Role
+from bus.poison import MOST_STRIKES, Deaths, Unmarked, decide, quarantine_id
 from bus.ports import Carrier, Consumer, Delivery
 from bus.progress import HALTED_NAK_S, Entry, Key, Nobody, Path, Told
 from bus.publisher import Publisher
 from bus.structured import structlog
 from bus.subjects import COMPANY, DLQ_STREAM, MAIL_STREAM, mailbox_filter
-from bus.table import Error, Table
+from bus.table import BURIED, Error, Table
 
 log = structlog.get_logger("bus")
 
@@ -51,9 +52,15 @@ class RoleLoop:
     """Serves one role's mailbox until it is stopped."""
 
     def __init__(
-        self, role: Role[Any], table: Table, carrier: Carrier, settings: LoopSettings | None = None
+        self,
+        role: Role[Any],
+        table: Table,
+        carrier: Carrier,
+        settings: LoopSettings | None = None,
+        deaths: Deaths | None = None,
     ) -> None:
         self.role = role
+        self.deaths = deaths or Unmarked()
         self.table = table
         self.carrier = carrier
         self.settings = settings or LoopSettings()
@@ -107,7 +114,7 @@ class RoleLoop:
         self._unhandled[delivery] = None
         stored = delivery.stored
         key = self._key(COMPANY if self._per_company else subjects.mission_token(stored.subject))
-        if key.error is not None:
+        if isinstance(key.error, DecisionChanged):
             self.give_back(delivery, HALTED_NAK_S)
         elif key.worker is None and self._at_hand(key, stored):
             self._fold(key, stored)
@@ -136,17 +143,21 @@ class RoleLoop:
         """Say whether this mail can be folded without a look at the log."""
         return (
             key.fold is not None
+            and key.error is None
             and not key.ahead
             and key.fold.position < stored.seq
             and self.carrier.ordered_reads
             and key.complete_to >= self._path.known_from
             and not self._is_old(stored)
+            and f".{BURIED}." not in stored.subject
         )
 
     def _is_old(self, stored: Stored) -> bool:
         return self.carrier.now_ns() - stored.time_ns > self.settings.old_after_s * 1e9
 
     async def _work(self, key: Key) -> None:
+        if isinstance(key.error, Quarantined):
+            await self._look_for_burial(key, key.error)
         while key.queue and key.error is None:
             delivery = key.queue[0]
             await self._catch_up(key, delivery.stored)
@@ -193,7 +204,7 @@ class RoleLoop:
         if key.fold is None:
             await self._load(key)
         assert key.fold is not None
-        while key.fold.position < stored.seq:
+        while key.error is None and key.fold.position < stored.seq:
             if key.ahead and key.ahead[0].seq <= stored.seq:
                 await self._fold_read(key, key.ahead.popleft())
             elif (
@@ -224,8 +235,19 @@ class RoleLoop:
     async def _fold_read(self, key: Key, stored: Stored) -> None:
         if self._is_old(stored) and key.in_log is None:
             key.in_log = await self._letters_in_log(key, stored.seq)
-        self._fold(key, stored)
+        try:
+            self._fold(key, stored)
+        except BuriedLater:
+            await self._begin_anew(key)
         await self._yield()
+
+    async def _begin_anew(self, key: Key) -> None:
+        """Fold from the log again, once what was decided is published: some of it was buried since."""
+        while key.entries:
+            await asyncio.sleep(0.01)
+        key.ahead.clear()
+        key.in_log = None
+        await self._load(key)
 
     async def _letters_in_log(self, key: Key, start: int) -> dict[str, Stored]:
         """Read what this role has already sent for a key, by letter id, from a sequence on."""
@@ -244,7 +266,12 @@ class RoleLoop:
 
     def _fold(self, key: Key, stored: Stored) -> None:
         assert key.fold is not None
-        decision = key.fold.apply(stored)
+        if self.deaths.strikes(self.role.name, stored.seq) >= MOST_STRIKES and (
+            stored.seq not in key.fold.buried
+        ):
+            self._quarantine(key, stored)
+            return
+        decision = decide(self.deaths, self.role.name, key.fold, stored)
         key.complete_to = max(key.complete_to, stored.seq)
         letters = self._missing(key, decision)
         entry = Entry(key, stored.seq, len(letters))
@@ -283,6 +310,7 @@ class RoleLoop:
 
     def handled(self, delivery: Delivery) -> None:
         self._unhandled.pop(delivery, None)
+        self.deaths.forgive(self.role.name, delivery.stored.seq)
         delivery.ack()
 
     def give_back(self, delivery: Delivery, delay_s: float = 0.0) -> None:
@@ -291,12 +319,31 @@ class RoleLoop:
 
     def report_halt(self, key: Key, error: DecisionChanged) -> None:
         """Tell the company that a key is stopped; the guard's process ends instead: fail closed."""
-        log.critical("decision.changed", role=self.role.name, key=key.name, error=str(error))
+        letter_id = digest("halted", key.name, self.role.name, error.seq)
+        self._tell(key, error, error.seq, "decision_changed", letter_id)
+
+    def _quarantine(self, key: Key, stored: Stored) -> None:
+        """Stop before a mail that kills whoever decides it; what came before it goes on."""
+        key.error = error = Quarantined(self.role.name, key.name, stored.seq)
+        letter_id = quarantine_id(key.name, self.role.name, stored.seq)
+        self._tell(key, error, stored.seq, "quarantined", letter_id)
+
+    async def _look_for_burial(self, key: Key, error: Quarantined) -> None:
+        mission = "*" if self._per_company else key.name
+        found = await burials.read(self.carrier, self.role.name, mission)
+        if error.seq in found and key.fold is not None:
+            ahead = {seq: why for seq, why in found.items() if seq > key.fold.position}
+            key.fold.buried |= ahead  # what lies behind is noticed at the burial's own place
+            key.ahead.clear()  # the mail it stopped at was taken from there
+            key.complete_to = key.fold.position
+            key.error = None
+
+    def _tell(self, key: Key, error: BusError, seq: int, reason: str, letter_id: str) -> None:
+        log.critical("key.stopped", role=self.role.name, key=key.name, reason=reason, error=str(error))
         if self._per_company:
             self._die(error)
             return
-        body = Error(mailbox=self.role.name, seq=error.seq, reason="decision_changed", detail=str(error))
-        letter_id = digest("halted", key.name, self.role.name, error.seq)
+        body = Error(mailbox=self.role.name, seq=seq, reason=reason, detail=str(error))
         headers = base_headers(letter_id, self.role.name, "error", self.carrier.now_ns())
         subject = subjects.mail(key.name, self.table.errors_to, "error", self.role.name)
         self._publisher.send(Outgoing(subject, headers, encode(body)), Nobody())

@@ -8,9 +8,10 @@ or over is dropped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -18,6 +19,7 @@ from bus import deadletters, subjects
 from bus.envelope import Cause, Mail, Outgoing, Stored, cause_of, open_mail, seal
 from bus.errors import BadLetter, BadMail, BusError, DecisionChanged
 from bus.fold import DeadLetter, cause_of_unreadable, complaint
+from bus.poison import KILLED, MOST_STRIKES, Deaths, Unmarked, marked
 from bus.ports import Carrier, Consumer, Delivery
 from bus.publisher import publish_surely
 from bus.structured import structlog
@@ -25,6 +27,8 @@ from bus.subjects import MAIL_STREAM
 from bus.table import Table
 
 log = structlog.get_logger("bus")
+
+T = TypeVar("T")
 
 
 class NotNow(Exception):
@@ -51,6 +55,10 @@ class Performer(Protocol):
 
     def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
         """Return the answer to an order that was dropped, naming the status that was obeyed."""
+        ...
+
+    def failed(self, order: Mail, why: str) -> msgspec.Struct:
+        """Return the answer to an order that cannot be performed at all."""
         ...
 
     async def close(self) -> None:
@@ -86,7 +94,9 @@ class PerformerLoop:
         slots: int = 4,
         ack_wait_s: float = 10.0,
         watch_s: float = 1.0,
+        deaths: Deaths | None = None,
     ) -> None:
+        self.deaths = deaths or Unmarked()
         self.performer = performer
         self.table = table
         self.carrier = carrier
@@ -135,6 +145,9 @@ class PerformerLoop:
         if self._stopping:
             delivery.nak()
             return
+        if any(other.stored.seq == delivery.stored.seq for other in self._tasks.values()):
+            delivery.nak(self._ack_wait_s)  # a second copy: by then the first has its answer
+            return
         task = asyncio.create_task(self._serve(delivery))
         self._tasks[task] = delivery
         task.add_done_callback(self._served)
@@ -144,6 +157,7 @@ class PerformerLoop:
         if task.cancelled():
             delivery.nak()
         elif (error := task.exception()) is None:
+            self.deaths.forgive(self.performer.name, delivery.stored.seq)
             delivery.ack()
         elif isinstance(error, NotNow):
             delivery.nak(error.after_s)
@@ -153,7 +167,7 @@ class PerformerLoop:
     async def _serve(self, delivery: Delivery) -> None:
         lease = asyncio.create_task(self._keep_lease(delivery))
         try:
-            await self._answer(delivery.stored)
+            await self._marked(delivery.stored.seq, partial(self._answer, delivery.stored))
         finally:
             lease.cancel()
 
@@ -171,9 +185,18 @@ class PerformerLoop:
             return
         if await self._answered(order):
             return
+        if self.deaths.strikes(self.performer.name, order.seq) >= MOST_STRIKES:
+            log.critical("order.killed", mailbox=self.performer.name, mission=order.mission, seq=order.seq)
+            await publish_surely(self.carrier, deadletters.copy_of(self.performer.name, stored, KILLED))
+            failed = self.performer.failed(order, KILLED.detail)
+            await publish_surely(self.carrier, self._seal(order, failed, stored))
+            return
         try:
             answer = await self._perform(order)
-        except (MemoryError, RecursionError, BusError, NotNow):
+        except (MemoryError, RecursionError):
+            self.deaths.strike(self.performer.name, order.seq)
+            raise
+        except (BusError, NotNow):
             raise
         except Exception as error:
             log.exception("order.raised", mailbox=self.performer.name, mission=order.mission, seq=order.seq)
@@ -213,7 +236,7 @@ class PerformerLoop:
 
     async def _perform(self, order: Mail) -> msgspec.Struct:
         watch = asyncio.create_task(self._watch(order))
-        work = asyncio.create_task(self.performer.perform(order))
+        work = asyncio.create_task(self._marked(order.seq, partial(self.performer.perform, order)))
         try:
             await asyncio.wait([watch, work], return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
@@ -223,6 +246,9 @@ class PerformerLoop:
         finally:
             await _end(watch)
             await _end(work)
+
+    async def _marked(self, seq: int, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return await marked(self.deaths, self.performer.name, seq, work())
 
     async def _watch(self, order: Mail) -> int:
         """Return the sequence of the status by which the mission is paused or over, once there is one."""

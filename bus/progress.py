@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any, Protocol
 
 from bus.envelope import Stored
-from bus.errors import DecisionChanged
+from bus.errors import BusError, DecisionChanged
 from bus.fold import Fold
 from bus.ports import Delivery
 
@@ -58,7 +58,7 @@ class Key:
         self.entries: deque[Entry] = deque()
         self.queue: deque[Delivery] = deque()
         self.worker: asyncio.Task[None] | None = None
-        self.error: DecisionChanged | None = None
+        self.error: BusError | None = None
         self.in_log: dict[str, Stored] | None = None
         self.checkpoint_at = 0
         self.snapshot: tuple[int, bytes] | None = None

@@ -18,6 +18,7 @@ from bus.subjects import Address
 
 CHECKPOINT = "checkpoint"
 ERROR = "error"
+BURIED = "buried"
 
 
 class Ref(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +48,13 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     fold: msgspec.Raw = msgspec.Raw(b"null")
     blob: Ref | None = None
+
+
+class Buried(msgspec.Struct, frozen=True, kw_only=True):
+    """The operator has the mail at `seq` of this mailbox skipped by every fold."""
+
+    seq: int
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)

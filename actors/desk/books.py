@@ -15,6 +15,7 @@ from actors import messages as m
 from actors.desk.record import decided_at, pages
 from actors.money import MOST_MICROUSD
 from actors.table import TABLE
+from bus import burials
 from bus.envelope import Mail, Stored, open_mail, rfc3339
 from bus.errors import BadMail
 from bus.ports import Carrier
@@ -245,7 +246,8 @@ async def read_letters(carrier: Carrier) -> Letters:
     async for page in pages(carrier, MAIL_STREAM, "coo.m.*.*.*.budget"):
         for stored in page:
             decided[decided_at(stored)].append(stored)
-    return Letters(mail, decided)
+    buried = burials.found_in(mail)
+    return Letters([stored for stored in mail if stored.seq not in buried], decided)
 
 
 class Walk:

@@ -139,7 +139,7 @@ async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExit
                 if company.server is None:
                     company.guarded = all(passwords.values()) and await is_guarded(ceo, passwords["ceo"])
             crew = specs(plan.settings, plan.data_dir, company.url, passwords, plan.replicas)
-            release = await _failover(company.url, passwords, stack)
+            release = await _failover(company, passwords, stack)
             company.supervisor = Supervisor(crew, _listener(company, tell), release=release)
             before = await _waiting(admin, [mailbox.name for mailbox in TABLE.mailboxes])
             await stack.enter_async_context(company.supervisor)
@@ -177,15 +177,18 @@ def _passwords(plan: Plan) -> dict[str, str]:
     return {name: password(plan.data_dir, name) for name in principals(TABLE)}
 
 
-async def _failover(url: str, passwords: Mapping[str, str], stack: AsyncExitStack) -> Release | None:
+async def _failover(company: Company, passwords: Mapping[str, str], stack: AsyncExitStack) -> Release | None:
     """Return what gives back the mail that a dead process held; None if nobody here may do that."""
+    url = company.url
     try:
         supervisor = await stack.enter_async_context(session(url, SUPERVISOR, passwords[SUPERVISOR]))
         admin = await stack.enter_async_context(session(url, ADMIN, passwords[ADMIN]))
     except DeskError as error:
         log.warning("failover.off", reason=error.what, so="mail of a dead process waits for ack_wait")
         return None
-    return Failover(supervisor, admin).release
+    failover = Failover(supervisor, admin, company.plan.data_dir)
+    stack.push_async_callback(failover.close)
+    return failover.release
 
 
 def wanted(settings: Settings) -> Topology:

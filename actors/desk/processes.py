@@ -34,7 +34,7 @@ def _spec(settings: Settings, data_dir: DataDir, url: str, role: str, secret: st
     argv = [sys.executable, "-P", "-m", "actors.process", role, "--server", url]
     return ProcessSpec(
         name=name,
-        argv=[*argv, "--config", "-", "--log", str(log)],
+        argv=[*argv, "--config", "-", "--log", str(log), "--strikes", str(data_dir.strikes(role))],
         env=environment(settings, role, secret, os.environ),
         log=log,
         stdin=part(settings, role),

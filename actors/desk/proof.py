@@ -8,6 +8,7 @@ from actors.desk.books import Books, Letters, Walk
 from actors.ledger import Account, Ledger
 from actors.roles.budget import ROLE
 from actors.table import TABLE
+from bus import burials
 from bus.envelope import Outgoing, Stored
 from bus.fold import Fold
 
@@ -29,7 +30,7 @@ class Proof:
 
 def prove(letters: Letters) -> Proof:
     """Walk the guard's mail with both ledgers."""
-    walk, fold = Walk(letters), Fold[Ledger](TABLE, ROLE)
+    walk, fold = Walk(letters), Fold[Ledger](TABLE, ROLE, burials.found_in(letters.mail))
     proof = Proof(walk.books)
     lanes = _newest_by_lane(letters)
     for n, stored in enumerate(letters.mail):

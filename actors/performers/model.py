@@ -113,6 +113,11 @@ class ModelPerformer:
         assert isinstance(call, m.Call)
         return _reply(call, "dropped", status_seq=status_seq)
 
+    def failed(self, order: Mail, why: str) -> msgspec.Struct:
+        call = order.message
+        assert isinstance(call, m.Call)
+        return _reply(call, "failed", error="killed", detail=why)
+
     async def perform(self, order: Mail) -> msgspec.Struct:
         call = order.message
         assert isinstance(call, m.Call)

@@ -46,6 +46,9 @@ class SandboxPerformer:
     def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
         return _answer(order, status="dropped", status_seq=status_seq)
 
+    def failed(self, order: Mail, why: str) -> msgspec.Struct:
+        return _answer(order, status="failed", reason=why, stderr=why)
+
     async def perform(self, order: Mail) -> msgspec.Struct:
         from sandbox import Order, OrderRefused, RunUnderWay, Unavailable
 
