@@ -247,6 +247,7 @@ class RoleLoop:
             await asyncio.sleep(0.01)
         key.ahead.clear()
         key.in_log = None
+        self._path.forget()
         await self._load(key)
 
     async def _letters_in_log(self, key: Key, start: int) -> dict[str, Stored]:
@@ -336,6 +337,7 @@ class RoleLoop:
             key.fold.buried |= ahead  # what lies behind is noticed at the burial's own place
             key.ahead.clear()  # the mail it stopped at was taken from there
             key.complete_to = key.fold.position
+            self._path.forget()
             key.error = None
 
     def _tell(self, key: Key, error: BusError, seq: int, reason: str, letter_id: str) -> None:

@@ -107,6 +107,10 @@ class Path:
         if self.known_from == self.NOTHING and delivery.first:
             self.known_from = delivery.stored.seq - 1
 
+    def forget(self) -> None:
+        """Trust no delivery before the next one: some of them are to be folded again."""
+        self.known_from = self.NOTHING
+
 
 class Nobody:
     def published(self) -> None: ...

@@ -7,6 +7,7 @@ import typer
 from actors.desk import (
     artifacts,
     audit,
+    bury,
     chaos,
     company,
     dead,
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
         audit,
         prices,
         dead,
+        bury,
         logbook,
         settings,
         workshop,

@@ -90,6 +90,9 @@ class Digger:
     def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
         return Dug(dropped_at=status_seq)
 
+    def failed(self, order: Mail, why: str) -> msgspec.Struct:
+        return Dug(mud=why)
+
     async def close(self) -> None:
         self.closed = True
 
@@ -106,9 +109,13 @@ def letter(message: msgspec.Struct, id: str, to: str = "digger") -> Outgoing:
 
 
 @asynccontextmanager
-async def digging(carrier: Any, digger: Digger, slots: int = 4) -> AsyncIterator[asyncio.Task[None]]:
+async def digging(
+    carrier: Any, digger: Digger, slots: int = 4, deaths: Any = None
+) -> AsyncIterator[asyncio.Task[None]]:
     stop = asyncio.Event()
-    loop = PerformerLoop(digger, TABLE, carrier, halts=HALTS, slots=slots, ack_wait_s=1.0, watch_s=0.05)
+    loop = PerformerLoop(
+        digger, TABLE, carrier, halts=HALTS, slots=slots, ack_wait_s=1.0, watch_s=0.05, deaths=deaths
+    )
     task = asyncio.create_task(loop.run(stop))
     try:
         yield task
@@ -239,3 +246,68 @@ def test_the_consumer_of_a_performer_gets_orders_only() -> None:
     (consumer, _) = topology(TABLE).consumers
     assert consumer.filters == ("coo.m.*.digger.dig.>",)
     assert setup.consumer_config(consumer)["filter_subject"] == "coo.m.*.digger.dig.>"
+
+
+class Book:
+    """Three strikes against some orders, and what is marked when."""
+
+    def __init__(self, deadly: set[int]) -> None:
+        self.deadly = deadly
+        self.marked = 0
+        self.forgiven: list[int] = []
+
+    def enter(self, mailbox: str, seq: int) -> None:
+        assert mailbox == "digger"
+        assert not self.marked
+        self.marked = seq
+
+    def leave(self) -> None:
+        self.marked = 0
+
+    def strike(self, mailbox: str, seq: int) -> None:
+        self.deadly.add(seq)
+
+    def strikes(self, mailbox: str, seq: int) -> int:
+        return 3 if seq in self.deadly else 0
+
+    def forgive(self, mailbox: str, seq: int) -> None:
+        self.forgiven.append(seq)
+
+
+async def test_an_order_that_killed_three_times_is_answered_as_failed_without_a_fourth(world: Any) -> None:
+    carrier, digger = await world.carrier(), Digger()
+    deadly = (await carrier.publish(letter(Dig(depth=5), "o-1"))).seq
+    book = Book({deadly})
+    async with digging(await world.carrier(), digger, deaths=book):
+        healthy = (await carrier.publish(letter(Dig(depth=6), "o-2"))).seq
+        async with asyncio.timeout(6):
+            while len(await answers(carrier)) < 2 or len(book.forgiven) < 2:
+                await asyncio.sleep(0.02)
+    found = sorted(await answers(carrier), key=lambda dug: dug.depth)
+    assert found == [Dug(mud="killed the performer three times"), Dug(depth=6)]
+    assert digger.started == [6]
+    assert sorted(book.forgiven) == [deadly, healthy]
+    (entry,) = await carrier.read(DLQ_STREAM, "coo.dlq.digger.m-1", 1)
+    assert entry.headers["coo-dlq-reason"] == "killed"
+    assert entry.body == b'{"depth":5}'
+
+
+async def test_only_the_order_whose_step_runs_is_marked(world: Any) -> None:
+    carrier, book = await world.carrier(), Book(set())
+    marks: dict[int, int] = {}
+
+    class Marking(Digger):
+        async def perform(self, order: Mail) -> msgspec.Struct:
+            for _ in range(3):
+                marks[order.seq] = book.marked
+                await asyncio.sleep(0.01)
+            assert book.marked == order.seq
+            return await super().perform(order)
+
+    async with digging(await world.carrier(), Marking(), deaths=book):
+        seqs = [(await carrier.publish(letter(Dig(depth=n), f"o-{n}"))).seq for n in range(1, 4)]
+        async with asyncio.timeout(6):
+            while len(await answers(carrier)) < 3:
+                assert book.marked == 0
+                await asyncio.sleep(0.005)
+    assert marks == {seq: seq for seq in seqs}
