@@ -75,14 +75,34 @@ def entry_of(stored: Stored) -> Entry:
     )
 
 
-async def replay(carrier: Carrier, entry: Entry) -> tuple[Outgoing, int]:
+async def replay(carrier: Carrier, entry: Entry, body: bytes | None = None) -> tuple[Outgoing, int]:
     """Make the message that replays an entry, and say which replay of it this is (1 for the first).
 
-    Publishing it twice is harmless: its message id carries the number of the replay.
+    `body` replaces the original's. Publishing it twice is harmless: its message id carries the number of the
+    replay.
 
     Raises:
         ReplayRefused: the mail stream holds something else at that sequence.
     """
+    original = await _original(carrier, entry)
+    original_id = _id_of(original)
+    n = 1 + len(await _replays(carrier, original))
+    headers = {k: v for k, v in original.headers.items() if not k.lower().startswith("nats-")}
+    headers["Nats-Msg-Id"] = headers["ce-id"] = f"{original_id}:replay:{n}"
+    headers["coo-replay-of"] = original_id
+    return Outgoing(original.subject, headers, original.body if body is None else body), n
+
+
+async def history(carrier: Carrier, entry: Entry) -> list[Stored]:
+    """Return the replays of an entry that are in the log, the oldest first.
+
+    Raises:
+        ReplayRefused: as `replay`.
+    """
+    return await _replays(carrier, await _original(carrier, entry))
+
+
+async def _original(carrier: Carrier, entry: Entry) -> Stored:
     original = await carrier.get(MAIL_STREAM, entry.original_seq) if entry.original_seq else None
     if original is None or original.subject != entry.original_subject or original.body != entry.body:
         raise ReplayRefused(
@@ -91,18 +111,17 @@ async def replay(carrier: Carrier, entry: Entry) -> tuple[Outgoing, int]:
         )
     if original.subject.split(".")[3:4] != [entry.mailbox]:
         raise ReplayRefused(f"dead letter {entry.seq} was written by {entry.mailbox}, not by its addressee")
-    original_id = original.headers.get("ce-id") or digest("unreadable", original.seq)
-    n = 1 + await _replays(carrier, original, original_id)
-    headers = {k: v for k, v in original.headers.items() if not k.lower().startswith("nats-")}
-    headers["Nats-Msg-Id"] = headers["ce-id"] = f"{original_id}:replay:{n}"
-    headers["coo-replay-of"] = original_id
-    return Outgoing(original.subject, headers, original.body), n
+    return original
 
 
-async def _replays(carrier: Carrier, original: Stored, original_id: str) -> int:
-    """Count how often a message was replayed, from the log."""
-    count, start = 0, original.seq + 1
+def _id_of(original: Stored) -> str:
+    return original.headers.get("ce-id") or digest("unreadable", original.seq)
+
+
+async def _replays(carrier: Carrier, original: Stored) -> list[Stored]:
+    found: list[Stored] = []
+    wanted, start = _id_of(original), original.seq + 1
     while page := await carrier.read(MAIL_STREAM, original.subject, start):
-        count += sum(stored.headers.get("coo-replay-of") == original_id for stored in page)
+        found += [stored for stored in page if stored.headers.get("coo-replay-of") == wanted]
         start = page[-1].seq + 1
-    return count
+    return found

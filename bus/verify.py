@@ -115,10 +115,17 @@ class _Verifier:
                     self.copies.append(stored.seq)
                 else:
                     self.find(stored, f"the id of message {first.seq} on another message")
+            elif self._is_replay(stored, address, seen):
+                continue
             elif address.kind != CHECKPOINT and address.sender in self.roles:
                 self._explain_letter(stored, address)
             elif address.kind != ERROR and address.sender in self.performers:
                 self._explain_answer(stored, address, seen, answered)
+
+    def _is_replay(self, stored: Stored, address: Address, seen: Mapping[str, Stored]) -> bool:
+        """Say whether this is a letter sent again as it was: its original is what must be explained."""
+        original = seen.get(f"{address.sender}/{stored.headers.get('coo-replay-of', '')}")
+        return original is not None and (original.subject, original.body) == (stored.subject, stored.body)
 
     def _explain_letter(self, stored: Stored, address: Address) -> None:
         self.letters += 1

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from actors.desk import replaying
 from actors.desk.errors import DeskError, Exit
 from actors.desk.main import DataDirOption, JsonOption, ServerOption, run
 
 if TYPE_CHECKING:
     from bus.deadletters import Entry
-    from bus.envelope import Outgoing, Stored
+    from bus.envelope import Stored
     from bus.ports import Carrier
 
 SeqArgument = Annotated[int, typer.Argument(metavar="SEQ", min=1, help="The number that `coo dlq ls` shows.")]
-
-_SENDER = "operator"
-"""Who replays: a replay may be mail of anybody to anybody."""
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +24,7 @@ def register(app: typer.Typer) -> None:
     dlq = typer.Typer(name="dlq", no_args_is_help=True, help="See mail that failed, and send it again.")
     dlq.command("ls")(ls)
     dlq.command("show")(show)
-    dlq.command("replay")(replay)
+    dlq.command("replay")(replaying.replay)
     app.add_typer(dlq)
 
 
@@ -77,9 +75,10 @@ async def _show(seq: int, raw: bool, as_json: bool, data_dir: Path | None, serve
     from actors.desk.screen import note, out_json
 
     async with connected(data_dir, server) as carrier:
-        stored = await _find(carrier, seq)
+        stored = await find(carrier, seq)
         told = _told(stored)
-        told["replays"], told["refused"] = await _replays(carrier, stored)
+        told["history"], told["refused"] = await _history(carrier, stored)
+        told["replays"] = len(told["history"])
     if raw:
         sys.stdout.buffer.write(stored.body)
         sys.stdout.buffer.flush()
@@ -91,16 +90,23 @@ async def _show(seq: int, raw: bool, as_json: bool, data_dir: Path | None, serve
             note(f"Send it again: coo dlq replay {seq} (--dry-run shows what would be sent)")
 
 
-async def _replays(carrier: Carrier, stored: Stored) -> tuple[int, str]:
-    """Return how often an entry was replayed, or why it cannot be."""
+async def _history(carrier: Carrier, stored: Stored) -> tuple[list[dict[str, Any]], str]:
+    """Return the replays of an entry, or why it cannot be replayed."""
+    from bus import deadletters
+    from bus.envelope import rfc3339
     from bus.errors import BusError, NotPermitted
 
     try:
-        return (await _prepared(carrier, _entry(stored)))[1] - 1, ""
+        found = await deadletters.history(carrier, entry_in(stored))
     except NotPermitted:
         raise
     except (BusError, DeskError) as error:
-        return 0, str(error)
+        return [], str(error)
+    changed = [again.body != stored.body for again in found]
+    return [
+        {"seq": again.seq, "time": rfc3339(again.time_ns), "edited": edited}
+        for again, edited in zip(found, changed, strict=True)
+    ], ""
 
 
 def _print(told: dict[str, Any]) -> None:
@@ -117,7 +123,7 @@ def _print(told: dict[str, Any]) -> None:
             "reason": plain(told["reason"]),
             "error": plain(told["error"], 1_000),
             "original": place,
-            "replays": str(told["replays"]),
+            "replays": ", ".join(map(_replayed, told["history"])) or "none",
             "no replay": plain(told["refused"], 400),
         }
     )
@@ -126,65 +132,12 @@ def _print(told: dict[str, Any]) -> None:
             out(f"\n{title}\n{plain_lines(text).rstrip()}")
 
 
-def replay(
-    seq: SeqArgument,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Also if it was replayed before.")] = False,
-    data_dir: DataDirOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Send the original of a dead letter again, as the log has it."""
-    run(_replay(seq, dry_run, again, as_json, data_dir, server))
+def _replayed(again: dict[str, Any]) -> str:
+    edited = ", edited" if again["edited"] else ""
+    return f"message {again['seq']} ({again['time'][:19].replace('T', ' ')}{edited})"
 
 
-async def _replay(
-    seq: int, dry_run: bool, again: bool, as_json: bool, data_dir: Path | None, server: str | None
-) -> None:
-    from actors.desk.connection import connected
-    from bus.deadletters import ReplayRefused
-    from bus.publisher import publish_surely
-
-    async with connected(data_dir, server, _SENDER) as carrier:
-        entry = _entry(await _find(carrier, seq))
-        try:
-            letter, n = await _prepared(carrier, entry)
-        except ReplayRefused as error:
-            raise DeskError(Exit.CONFLICT, _sentence(error), f"See it: coo dlq show {seq}.") from error
-        if n > 1 and not again:
-            what = f"Dead letter {seq} was replayed before ({n - 1} times)."
-            raise DeskError(Exit.CONFLICT, what, f"Once more: coo dlq replay {seq} --again.")
-        sent = None if dry_run else await publish_surely(carrier, letter)
-    _tell_replay(entry, letter, n, sent, as_json)
-
-
-def _tell_replay(entry: Entry, letter: Outgoing, n: int, sent: int | None, as_json: bool) -> None:
-    from actors.desk.screen import note, out, out_json, plain, plain_lines
-    from bus.subjects import COMPANY
-
-    if as_json:
-        told = {
-            "dead_letter": entry.seq,
-            "subject": letter.subject,
-            "id": letter.id,
-            "replay": n,
-            "seq": sent,
-        }
-        out_json({**told, "dry_run": sent is None})
-        return
-    if sent is None:
-        out(plain(letter.subject, 400))
-        for name, value in letter.headers.items():
-            out(f"{plain(name)}: {plain(value, 400)}")
-        out(f"\n{plain_lines(letter.body.decode('utf-8', 'replace'))}")
-        note("Nothing was sent.")
-        return
-    out(f"dead letter {entry.seq} replayed as message {sent}")
-    if entry.mission != COMPANY:
-        note(f"Now let the mission go on: coo resume {plain(entry.mission)}")
-
-
-async def _find(carrier: Carrier, seq: int) -> Stored:
+async def find(carrier: Carrier, seq: int) -> Stored:
     from bus.subjects import DLQ_STREAM
 
     stored = await carrier.get(DLQ_STREAM, seq) if seq < 2**63 else None
@@ -193,13 +146,7 @@ async def _find(carrier: Carrier, seq: int) -> Stored:
     return stored
 
 
-async def _prepared(carrier: Carrier, entry: Entry) -> tuple[Outgoing, int]:
-    from bus import deadletters
-
-    return await deadletters.replay(carrier, entry)
-
-
-def _entry(stored: Stored) -> Entry:
+def entry_in(stored: Stored) -> Entry:
     """Read an entry, whatever its writer put into its headers.
 
     Raises:
@@ -219,7 +166,7 @@ def _told(stored: Stored) -> dict[str, Any]:
     from bus.subjects import MAIL_STREAM
 
     try:
-        entry = _entry(stored)
+        entry = entry_in(stored)
     except DeskError as error:
         tokens = [*stored.subject.split("."), "", ""]
         mailbox, mission, subject, seq = tokens[2], tokens[3], "", 0
@@ -239,10 +186,3 @@ def _told(stored: Stored) -> dict[str, Any]:
         "original": {"stream": MAIL_STREAM, "subject": subject, "seq": seq},
         "body": stored.body.decode("utf-8", "replace"),
     }
-
-
-def _sentence(error: Exception) -> str:
-    from actors.desk.screen import plain
-
-    text = plain(str(error), 400)
-    return text[:1].upper() + text[1:].rstrip(".") + "."

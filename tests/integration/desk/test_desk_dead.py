@@ -86,3 +86,77 @@ async def test_what_is_not_there_or_forged_is_not_replayed(
         assert (await desk("dlq", "show", entry)).code == 0
     assert "no replay" in (await desk("dlq", "show", 1)).out
     assert [entry["seq"] for entry in (await desk("dlq", "ls", "--json")).json] == [1, 2]
+
+
+@pytest.fixture
+async def poisoned(desk: Any, company: Any, nats: Any, until: Any) -> list[Any]:
+    """Four dead letters in two missions: three of the gate, one of the engineer."""
+    for number in range(4):
+        kind, to, sender = ("decision", "approval", "ceo") if number < 3 else ("task", "engineer", "coo")
+        subject = f"coo.m.m-{number % 2}.{to}.{kind}.{sender}"
+        headers = {"ce-id": f"bad-{number}", "ce-source": f"/coo/{sender}", "ce-type": f"coo.{kind}"}
+        await put(nats, "operator", subject, b'{"n":%d}' % number, **headers, **{"Nats-Msg-Id": f"b{number}"})
+
+    async def entries() -> list[Any]:
+        found: list[Any] = (await desk("dlq", "ls", "--json")).json
+        return found if len(found) == 4 else []
+
+    async with company(["approval", "engineer"]):
+        await until(entries)
+    return await entries()
+
+
+async def replayed_in_log(nats: Any) -> list[tuple[str, bytes]]:
+    ceo = await nats.connect("ceo")
+    found = await ceo.read("COO", "coo.m.>", 1)
+    return [(one.headers["coo-replay-of"], one.body) for one in found if "coo-replay-of" in one.headers]
+
+
+async def test_a_query_replays_what_matches_once_however_often_it_is_typed(
+    desk: Any, nats: Any, poisoned: list[Any]
+) -> None:
+    query = ("dlq", "replay", "--mailbox", "approval", "--mission", "m-0", "--since", "1h")
+    dry = await desk(*query, "--dry-run")
+    assert (dry.code, len(dry.out.splitlines())) == (0, 2)
+    assert "2 would be replayed" in dry.err
+    assert await replayed_in_log(nats) == []
+    done = await desk(*query, "--json", "--rate", "200")
+    assert [line["replay"] for line in done.lines] == [1, 1]
+    again = await desk(*query)
+    assert (again.out, "0 replayed, 2 were before" in again.err) == ("", True)
+    assert await replayed_in_log(nats) == [("bad-0", b'{"n":0}'), ("bad-2", b'{"n":2}')]
+    assert (await desk("dlq", "replay", "--reason", "raised")).out == ""
+
+
+async def test_a_query_goes_on_past_what_is_forged(desk: Any, nats: Any, poisoned: list[Any]) -> None:
+    forged = {"coo-dlq-subject": "coo.m.m-1.budget.raise.approval", "coo-dlq-seq": "1", "coo-dlq-reason": "x"}
+    await put(nats, "engineer", "coo.dlq.engineer.m-1", b"{}", **forged)
+    done = await desk("dlq", "replay", "--mission", "m-1")
+    assert (done.code, len(done.out.splitlines())) == (8, 2)
+    assert "1 refused" in done.err
+
+
+async def test_an_edited_mail_is_shown_and_asked_about(
+    desk: Any, nats: Any, poisoned: list[Any], tmp_path: Any
+) -> None:
+    (seq,) = [one["seq"] for one in poisoned if one["mailbox"] == "engineer"]
+    (tmp_path / "body.json").write_text('{"n":"\x1b[31mmended"}\n')
+    edited = ("dlq", "replay", seq, "--body", tmp_path / "body.json")
+    for typed in (b"", b"n\n"):
+        refused = await desk(*edited, stdin=typed)
+        assert refused.code == 2
+        assert "mended" in refused.err
+        assert "bad-3:replay:1" in refused.err
+        assert "\x1b" not in refused.err
+        assert "Nothing was sent" in refused.err
+    assert await replayed_in_log(nats) == []
+    assert (await desk(*edited, stdin=b"y\n")).code == 0
+    assert await replayed_in_log(nats) == [("bad-3", b'{"n":"\x1b[31mmended"}')]
+    told = (await desk("dlq", "show", seq, "--json")).json
+    assert [(one["edited"], told["replays"]) for one in told["history"]] == [(True, 1)]
+    assert "edited" in (await desk("dlq", "show", seq)).out
+
+
+async def test_a_number_and_a_query_exclude_each_other(desk: Any) -> None:
+    for arguments in ((), (1, "--reason", "raised"), ("--since", "soon"), ("--reason", "x", "--body", "y")):
+        assert (await desk("dlq", "replay", *arguments)).code == 2
