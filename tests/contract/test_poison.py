@@ -264,3 +264,12 @@ async def test_what_is_no_outcome_is_a_strike_and_ends_the_process(
         await asyncio.wait([task], timeout=8)
         assert isinstance(task.exception(), error)
     assert book.strikes("adder", seq) == 1
+
+
+async def test_a_mailbox_of_the_whole_company_goes_on_after_the_burial(world: Any) -> None:
+    carrier, book = await world.carrier(), Book()
+    seq = await publish_poisoned(carrier, book)
+    await carrier.publish(bury(seq))
+    async with serving(await world.carrier(), book, table=PER_COMPANY):
+        await become(lambda: sums(carrier), [1, 3])
+    assert await dead(carrier) == [(str(seq), "buried", b'{"number":666}')]
