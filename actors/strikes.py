@@ -96,8 +96,10 @@ class Strikes:
             self._fd = -1
 
 
-def count_dead(path: Path) -> list[tuple[str, int]]:
-    """Count a strike for each mark of a dead process; return what was marked. For a process without a slot.
+def count_dead(path: Path) -> list[tuple[str, int, int]]:
+    """Count a strike for each mark of a dead process; return what was marked: mailbox, sequence, strikes.
+
+    For a process without a slot.
 
     Raises:
         OSError: the file cannot be read or written.
@@ -120,7 +122,7 @@ def _opened(path: Path) -> tuple[int, mmap.mmap]:
         raise
 
 
-def _count_dead(fd: int, mapped: mmap.mmap) -> list[tuple[str, int]]:
+def _count_dead(fd: int, mapped: mmap.mmap) -> list[tuple[str, int, int]]:
     found = []
     with _locked(fd):
         for slot in range(_SLOTS):
@@ -128,8 +130,7 @@ def _count_dead(fd: int, mapped: mmap.mmap) -> list[tuple[str, int]]:
             name, seq, active = _RECORD.unpack_from(mapped, at)
             if active and _try_lock(fd, slot):
                 mapped[at + _COUNT : at + _RECORD.size] = _IDLE
-                _change(mapped, _text(name), seq, 1)
-                found.append((_text(name), seq))
+                found.append((_text(name), seq, _change(mapped, _text(name), seq, 1)))
                 fcntl.lockf(fd, fcntl.LOCK_UN, 1, slot)
     return found
 
@@ -161,8 +162,8 @@ def _records(mapped: mmap.mmap | bytearray) -> Iterator[tuple[int, str, int, int
             yield at, _text(name), seq, count
 
 
-def _change(mapped: mmap.mmap | bytearray, mailbox: str, seq: int, by: int | None) -> None:
-    """Add to a mail's strikes, or forget them (None). A full table forgets its oldest mail."""
+def _change(mapped: mmap.mmap | bytearray, mailbox: str, seq: int, by: int | None) -> int:
+    """Add to a mail's strikes, or forget them (None); return them. A full table forgets its oldest mail."""
     records = list(_records(mapped))
     here = next((r for r in records if r[1:3] == (mailbox, seq)), None)
     if here is not None:
@@ -173,9 +174,11 @@ def _change(mapped: mmap.mmap | bytearray, mailbox: str, seq: int, by: int | Non
         at, count = next(space for space in spaces if space not in taken), 0
     else:
         at, count = min(records, key=lambda record: record[2])[0], 0
-    _RECORD.pack_into(mapped, at, mailbox.encode(), seq, 0 if by is None else count + by)
+    count = 0 if by is None else count + by
+    _RECORD.pack_into(mapped, at, mailbox.encode(), seq, count)
     (version,) = _VERSION.unpack_from(mapped)
     _VERSION.pack_into(mapped, 0, version + 1)
+    return count
 
 
 def _text(name: bytes) -> str:

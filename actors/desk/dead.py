@@ -79,6 +79,7 @@ async def _show(seq: int, raw: bool, as_json: bool, data_dir: Path | None, serve
         told = _told(stored)
         told["history"], told["refused"] = await _history(carrier, stored)
         told["replays"] = len(told["history"])
+        told["cost_so_far_usd"] = await _cost_until(carrier, told["mission"], stored.time_ns)
     if raw:
         sys.stdout.buffer.write(stored.body)
         sys.stdout.buffer.flush()
@@ -123,6 +124,7 @@ def _print(told: dict[str, Any]) -> None:
             "reason": plain(told["reason"]),
             "error": plain(told["error"], 1_000),
             "original": place,
+            "cost so far": f"{told['cost_so_far_usd']} USD",
             "replays": ", ".join(map(_replayed, told["history"])) or "none",
             "no replay": plain(told["refused"], 400),
         }
@@ -130,6 +132,17 @@ def _print(told: dict[str, Any]) -> None:
     for title, text in (("traceback", told["traceback"]), ("body", told["body"])):
         if text:
             out(f"\n{title}\n{plain_lines(text).rstrip()}")
+
+
+async def _cost_until(carrier: Carrier, mission: str, time_ns: int) -> str:
+    """Return what a mission had cost when the letter died, from the log: its writer knows no money."""
+    from actors.desk.books import read_books
+    from actors.money import usd
+
+    books = await read_books(carrier)
+    return usd(
+        sum(entry.posted for entry in books.entries if entry.mission == mission and entry.time_ns <= time_ns)
+    )
 
 
 def _replayed(again: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from actors.strikes import count_dead
 from actors.table import TABLE
 from bus.errors import BusError
 from bus.jetstream import JetStreamCarrier
+from bus.poison import MOST_STRIKES
 from bus.structured import structlog
 from bus.subjects import MAIL_STREAM
 from bus.topology import filters_of
@@ -50,8 +51,8 @@ class Failover:
         """
         with _never_raising(name):
             for actor in _actors(name):
-                for mailbox, seq in count_dead(self._data_dir.strikes(actor)):
-                    log.warning("mail.killed", mailbox=mailbox, seq=seq, process=name)
+                for mailbox, seq, strikes in count_dead(self._data_dir.strikes(actor)):
+                    _tell(mailbox, seq, strikes, name)
             async with asyncio.timeout(_LONGEST_S):
                 await self._supervisor.give_back(_own(name, held.subjects))
                 await self._look(name, held, living)
@@ -110,6 +111,16 @@ def _actors(process: str) -> list[str]:
 
 def _mailboxes(process: str) -> list[str]:
     return [mailbox.name for actor in _actors(process) for mailbox in TABLE.mailboxes_of(actor)]
+
+
+def _tell(mailbox: str, seq: int, strikes: int, process: str) -> None:
+    """Say on the terminal of `coo up` what killed a process; the role itself may be past telling anybody."""
+    if strikes < MOST_STRIKES:
+        log.warning("mail.killed", mailbox=mailbox, seq=seq, strikes=strikes, process=process)
+    elif TABLE.mailbox(mailbox).orders:
+        log.error("order.killed", mailbox=mailbox, seq=seq, strikes=strikes, so="it is answered as failed")
+    else:
+        log.error("mail.quarantined", mailbox=mailbox, seq=seq, strikes=strikes, fix=f"coo bury {seq}")
 
 
 def _prefix(mailbox: str) -> str:

@@ -144,3 +144,24 @@ def test_a_company_whose_coo_up_is_killed_leaves_no_process(tmp_path: Path) -> N
         assert company.process is not None
         company.process.kill()
         until(lambda: not any(process.is_running() for process in family), what="nobody left")
+
+
+@pytest.mark.slow
+def test_an_actor_that_dies_at_every_start_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
+    with running_company(tmp_path) as company:
+        others = {name: pid for name, pid in company.pids.items() if name != "approval"}
+        died: set[int] = set()
+
+        def given_up() -> bool:
+            pid = company.pids.get("approval")
+            if pid not in (None, *died):
+                died.add(company.kill("approval"))
+            return bool(company.happened("gave_up", "approval"))
+
+        until(given_up, timeout_s=120, what="approval is given up")
+        assert len(died) == 10
+        (event,) = company.happened("gave_up", "approval")
+        assert event["reason"] == "10 crashes in 60 s, the last one: signal 9 (Killed)"
+        assert {name: pid for name, pid in company.pids.items() if name != "approval"} == others
+        done = company.coo("mission", "Write fizzbuzz", "--budget", "1", "--wait")
+        assert done.returncode == 0, done.stderr

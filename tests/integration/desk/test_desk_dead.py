@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from bus.envelope import Outgoing
+from actors import messages as m
+from actors.table import TABLE
+from bus.envelope import Outgoing, open_letter
 from bus.publisher import publish_surely
 
 BODY = b'{"goal":"\x1b]0;owned\x07\x1b[31mred"}'
@@ -160,3 +162,36 @@ async def test_an_edited_mail_is_shown_and_asked_about(
 async def test_a_number_and_a_query_exclude_each_other(desk: Any) -> None:
     for arguments in ((), (1, "--reason", "raised"), ("--since", "soon"), ("--reason", "x", "--body", "y")):
         assert (await desk("dlq", "replay", *arguments)).code == 2
+
+
+async def test_a_dead_letter_says_what_its_mission_had_cost_when_it_died(
+    desk: Any, company: Any, nats: Any, until: Any
+) -> None:
+    async def settle(attempt: str, microusd: int) -> None:
+        carrier = await nats.connect("engineer")
+        bill = m.Settle(attempt=attempt, microusd=microusd)
+        letter = open_letter(
+            TABLE,
+            sender="model-engineer",
+            to="budget",
+            mission="m-1",
+            message=bill,
+            id=attempt,
+            time_ns=carrier.now_ns(),
+        )
+        await publish_surely(carrier, letter)
+
+    await settle("a.1", 500_000)
+    headers = {"ce-id": "bad", "ce-source": "/coo/ceo", "ce-type": "coo.decision"}
+    await put(nats, "operator", "coo.m.m-1.approval.decision.ceo", b"[]", **headers)
+
+    async def dead() -> list[Any]:
+        found: list[Any] = (await desk("dlq", "ls", "--json")).json
+        return found
+
+    async with company(["approval"]):
+        await until(dead)
+    await settle("b.1", 250_000)
+    (entry,) = await dead()
+    assert (await desk("dlq", "show", entry["seq"], "--json")).json["cost_so_far_usd"] == "0.50"
+    assert "0.50 USD" in (await desk("dlq", "show", entry["seq"])).out

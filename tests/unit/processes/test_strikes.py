@@ -67,7 +67,7 @@ def test_the_mark_of_a_dead_process_is_one_strike_and_a_living_one_has_none(
     for process in (dead, idle):
         process.kill()
         process.wait()
-    assert count_dead(tmp_path / "qa") == [("qa", 5)]
+    assert count_dead(tmp_path / "qa") == [("qa", 5, 1)]
     assert count_dead(tmp_path / "qa") == []
     own = Strikes(tmp_path / "qa")
     try:
@@ -117,7 +117,7 @@ def test_a_full_file_forgets_its_oldest_mail(tmp_path: Path) -> None:
 def test_a_decision_that_does_not_end_is_killed_by_the_kernel_even_in_c(tmp_path: Path, start: Start) -> None:
     process = start(SPINS)
     assert process.wait(30) == -signal.SIGPROF
-    assert count_dead(tmp_path / "qa") == [("qa", 7)]
+    assert count_dead(tmp_path / "qa") == [("qa", 7, 1)]
 
 
 def test_a_mark_costs_little_beside_a_decision(tmp_path: Path) -> None:
