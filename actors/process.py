@@ -27,7 +27,6 @@ from bus.errors import (
     NewerVersion,
     NotPermitted,
     NotSetUp,
-    Quarantined,
     Unreachable,
     WrongCredentials,
 )
@@ -44,7 +43,7 @@ EX_CONFIG = 78
 _DRAIN_S = 9.0
 """How long a drain may take: a server that is gone must not keep a process for ever."""
 
-_HOPELESS = (NotPermitted, WrongCredentials, NotSetUp, NewerVersion, DecisionChanged, Quarantined)
+_HOPELESS = (NotPermitted, WrongCredentials, NotSetUp, NewerVersion, DecisionChanged)
 
 log = structlog.get_logger("actors")
 

@@ -320,14 +320,24 @@ class RoleLoop:
 
     def report_halt(self, key: Key, error: DecisionChanged) -> None:
         """Tell the company that a key is stopped; the guard's process ends instead: fail closed."""
+        log.critical("decision.changed", role=self.role.name, key=key.name, error=str(error))
+        if self._per_company:
+            self._die(error)
+            return
         letter_id = digest("halted", key.name, self.role.name, error.seq)
-        self._tell(key, error, error.seq, "decision_changed", letter_id)
+        self._tell(key.name, error, error.seq, "decision_changed", letter_id)
 
     def _quarantine(self, key: Key, stored: Stored) -> None:
-        """Stop before a mail that kills whoever decides it; what came before it goes on."""
+        """Stop before a mail that kills whoever decides it; what came before it goes on.
+
+        The guard, whose only key this is, then decides nothing, but lives, and goes on at the burial.
+        """
         key.error = error = Quarantined(self.role.name, key.name, stored.seq)
-        letter_id = quarantine_id(key.name, self.role.name, stored.seq)
-        self._tell(key, error, stored.seq, "quarantined", letter_id)
+        log.critical("mail.quarantined", role=self.role.name, key=key.name, error=str(error))
+        mission = subjects.mission_token(stored.subject)
+        if mission != COMPANY and subjects.is_token(mission):
+            letter_id = quarantine_id(mission, self.role.name, stored.seq)
+            self._tell(mission, error, stored.seq, "quarantined", letter_id)
 
     async def _look_for_burial(self, key: Key, error: Quarantined) -> None:
         mission = "*" if self._per_company else key.name
@@ -340,14 +350,10 @@ class RoleLoop:
             self._path.forget()
             key.error = None
 
-    def _tell(self, key: Key, error: BusError, seq: int, reason: str, letter_id: str) -> None:
-        log.critical("key.stopped", role=self.role.name, key=key.name, reason=reason, error=str(error))
-        if self._per_company:
-            self._die(error)
-            return
+    def _tell(self, mission: str, error: BusError, seq: int, reason: str, letter_id: str) -> None:
         body = Error(mailbox=self.role.name, seq=seq, reason=reason, detail=str(error))
         headers = base_headers(letter_id, self.role.name, "error", self.carrier.now_ns())
-        subject = subjects.mail(key.name, self.table.errors_to, "error", self.role.name)
+        subject = subjects.mail(mission, self.table.errors_to, "error", self.role.name)
         self._publisher.send(Outgoing(subject, headers, encode(body)), Nobody())
 
     # -- checkpoints --------------------------------------------------------------------------------
