@@ -28,6 +28,7 @@ from bus.table import Buried
 
 DEADLY = Path(__file__).parent / "deadly.py"
 NEIGHBOURS = 30
+SICK = ["sick-0", "sick-1", "sick-2"]
 QUICK = RestartPolicy(first_delay_s=0.05, max_delay_s=0.5, max_crashes=30)
 
 
@@ -110,47 +111,57 @@ async def entries(carrier: Any) -> list[tuple[str, int, str]]:
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-async def test_a_mail_that_kills_stops_its_key_alone_until_it_is_buried(
+async def test_mail_that_kills_stops_its_keys_alone_until_it_is_buried(
     nats: Any, scene: Scene, replicas: int
 ) -> None:
     ceo, operator = await nats.connect("ceo"), await nats.connect("operator")
-    await ceo.publish(decision("sick"))
-    deadly = (await ceo.publish(decision("sick", "kill"))).seq
-    await ceo.publish(decision("sick", word="after"))
+    deadly = {}
+    for name in SICK:
+        await ceo.publish(decision(name))
+        deadly[name] = (await ceo.publish(decision(name, "kill"))).seq
+        await ceo.publish(decision(name, word="after"))
     healthy = Counter({f"well-{n}": 2 for n in range(NEIGHBOURS)})
     for word in ("a", "b"):
         await asyncio.gather(*(ceo.publish(decision(name, word=word)) for name in healthy))
     async with scene.running("approval", replicas):
         # Long before ack_wait: what was in flight at each death was given back.
-        await become(lambda: declined(ceo), healthy + Counter(sick=1))
+        await become(lambda: declined(ceo), healthy + Counter(SICK))
 
         async def complaints() -> list[tuple[int, str]]:
             found = await ceo.read(MAIL_STREAM, "coo.m.*.coo.error.approval", 1)
             told = [msgspec.json.decode(stored.body) for stored in found]
-            return [(one["seq"], one["reason"]) for one in told]
+            return sorted((one["seq"], one["reason"]) for one in told)
 
-        await become(complaints, [(deadly, "quarantined")])
-        assert scene.deaths() == {"signal 9 (Killed)": 3}
+        await become(complaints, [(seq, "quarantined") for seq in deadly.values()])
+        assert scene.deaths() == {"signal 9 (Killed)": 3 * len(SICK)}
 
-        burial = open_letter(
-            TABLE,
-            sender="operator",
-            to="approval",
-            mission="sick",
-            message=Buried(seq=deadly, reason="it kills"),
-            id="burial",
-            time_ns=time.time_ns(),
-        )
-        await operator.publish(burial)
-        await become(lambda: declined(ceo), healthy + Counter(sick=2))
-        await become(lambda: entries(ceo), [("approval", deadly, "buried")])
+        for name in SICK:
+            await operator.publish(burial(name, deadly[name]))
+        await become(lambda: declined(ceo), healthy + Counter(SICK * 2))
 
-        (stored,) = await ceo.read(DLQ_STREAM, "coo.dlq.>", 1)
-        letter, _ = await deadletters.replay(operator, deadletters.entry_of(stored))
-        for _ in range(2):  # a crash of the command, and again
-            await publish_surely(operator, letter)
-        await become(lambda: declined(ceo), healthy + Counter(sick=3))
-    assert scene.deaths() == {"signal 9 (Killed)": 3}
+        async def dead() -> list[tuple[str, int, str]]:
+            return sorted(await entries(ceo))
+
+        await become(dead, [("approval", seq, "buried") for seq in deadly.values()])
+
+        for stored in await ceo.read(DLQ_STREAM, "coo.dlq.>", 1):
+            letter, _ = await deadletters.replay(operator, deadletters.entry_of(stored))
+            for _ in range(2):  # a crash of the command, and again
+                await publish_surely(operator, letter)
+        await become(lambda: declined(ceo), healthy + Counter(SICK * 3))
+    assert scene.deaths() == {"signal 9 (Killed)": 3 * len(SICK)}
+
+
+def burial(mission: str, seq: int) -> Outgoing:
+    return open_letter(
+        TABLE,
+        sender="operator",
+        to="approval",
+        mission=mission,
+        message=Buried(seq=seq, reason="it kills"),
+        id=f"burial-{seq}",
+        time_ns=time.time_ns(),
+    )
 
 
 async def test_a_decision_that_never_ends_is_killed_and_put_aside(nats: Any, tmp_path: Path) -> None:
