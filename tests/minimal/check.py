@@ -61,6 +61,9 @@ def commands() -> list[str]:
 def main() -> int:
     """Run the check; the exit code says whether everything worked."""
     options = _options()
+    if os.geteuid() == 0 and shutil.which("debootstrap") is None:
+        print("minimal: debootstrap is not here: apt-get install debootstrap", file=sys.stderr)
+        return 2
     wanted = commands()[: 1 if options.first else 2]
     users = [options.only] if options.only else ["root", "user"]
     root = _system(options.root) if os.geteuid() == 0 else None
