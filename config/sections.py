@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from config.amounts import amount_text, microusd, picousd_per_token
+from config.week import week_minutes
 
 
 def _above_zero(text: str) -> str:
@@ -21,6 +22,9 @@ Seconds = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+
+
+PeakWindow = Annotated[str, AfterValidator(lambda text: week_minutes(text) and text)]
 
 
 class Section(BaseModel):
@@ -104,7 +108,7 @@ class Models(Section):
     )
 
 
-class ModelPrice(Section):
+class Rates(Section):
     input_usd_per_mtok: UsdPerMtok = Field(description="US dollars for a million tokens of prompt.")
     output_usd_per_mtok: UsdPerMtok = Field(description="US dollars for a million tokens of answer.")
     cache_hit_usd_per_mtok: UsdPerMtok | None = Field(
@@ -123,6 +127,25 @@ class ModelPrice(Section):
     def cache_hit_picousd_per_token(self) -> int | None:
         text = self.cache_hit_usd_per_mtok
         return None if text is None else picousd_per_token(text)
+
+
+class PeakRates(Rates):
+    windows: Annotated[tuple[PeakWindow, ...], Field(min_length=1)] = Field(
+        description="When these hold (UTC): `mon-fri 01:00-04:00`, `sat 22:00-24:00`, `daily 09:00-17:00`."
+    )
+
+    @property
+    def minutes(self) -> tuple[tuple[int, int], ...]:
+        """Return the windows as [start, end) in minutes since Monday 00:00 UTC."""
+        return tuple(window for text in self.windows for window in week_minutes(text))
+
+
+class ModelPrice(Rates):
+    peak: PeakRates | None = Field(
+        default=None,
+        description="Prices of the provider's peak hours. A call is held at the dearest, and booked at these "
+        "if any of it lies in a window.",
+    )
 
 
 class ProviderPrices(Section):

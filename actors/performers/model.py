@@ -168,8 +168,9 @@ class ModelPerformer:
         async def complete(grant: Grant) -> tuple[str, Bill]:
             tokens = min(request.max_output_tokens, affordable(terms, bound, grant.microusd))
             asked = replace(request, attempt=grant.attempt, max_output_tokens=tokens)
+            began_ns = self._carrier.now_ns()
             answer = await client.complete(asked)
-            bill = bill_of(terms, answer)
+            bill = bill_of(terms, answer, began_ns, self._carrier.now_ns())
             if answer.failure:
                 raise Spent(answer.failure, bill)
             if answer.cut and tokens < request.max_output_tokens:
