@@ -47,6 +47,13 @@ class Limits(Section):
         description="Most that may be spent in one month (UTC), by all missions together."
     )
     mission_usd: Usd = Field(description="Cap of a mission that is sent without a budget of its own.")
+    safety_margin_percent: int = Field(
+        ge=0, le=90, description="Share of every limit and cap that is kept back for bills above their hold."
+    )
+    call_tokens: Count | None = Field(
+        description="Most tokens of one call, prompt (as bytes) and answer together; null: no cap."
+    )
+    slots: Count = Field(description="Missions that are worked on at once; further ones wait.")
 
     @property
     def daily_microusd(self) -> int:
@@ -61,6 +68,12 @@ class Limits(Section):
         return microusd(self.mission_usd)
 
 
+class RoleTokens(Section):
+    coo: Count | None = Field(description="Of the COO's calls; null: no cap.")
+    engineer: Count | None = Field(description="Of the Engineer's calls; null: no cap.")
+    qa: Count | None = Field(description="Of QA's calls; null: no cap.")
+
+
 class Mission(Section):
     max_tasks: Count = Field(description="Most tasks one plan may have.")
     max_rounds: Count = Field(description="Most rounds in which the engineer fixes one task.")
@@ -71,6 +84,13 @@ class Mission(Section):
         description="Time a mission may take from its order to its end, pauses included."
     )
     pause_timeout_s: Seconds = Field(description="Time a pause waits for the CEO before the mission fails.")
+    park_after_s: int = Field(
+        ge=0, description="Time after which a paused mission gives its slot to another; 0: it keeps it."
+    )
+    call_tokens: Count | None = Field(
+        description="Most tokens of one of its calls; null: only limits.call_tokens."
+    )
+    role_tokens: RoleTokens = Field(description="Most tokens of all calls of a role in one mission.")
 
 
 class RoleModels(Section):

@@ -193,6 +193,7 @@ class Purse:
             microusd=price.microusd,
             timeout_s=int(price.timeout_s + 0.999) + _GRACE_S,
             floor=0 if price.floor >= price.microusd else price.floor,
+            tokens=price.tokens,
         )
         try:
             await self._write(order, reserve, n)

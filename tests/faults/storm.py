@@ -28,7 +28,7 @@ sys.path += [str(FOLDER.parent), str(FOLDER.parent / "acceptance")]
 from running import Company, in_loop, running_company, until  # noqa: E402
 
 from actors import messages as m  # noqa: E402
-from actors.desk.books import read_books  # noqa: E402
+from actors.desk.guardmail import read_books  # noqa: E402
 from actors.table import TABLE  # noqa: E402
 from bus.envelope import open_letter  # noqa: E402
 from bus.jetstream import connect  # noqa: E402
