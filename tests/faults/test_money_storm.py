@@ -1,4 +1,4 @@
-"""A short slice of the storm; the long one is `python tests/faults/storm.py --holds 1000`."""
+"""A short slice of the storm; the long one is `python tests/faults/money_storm.py --holds 1000`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))
 
-from storm import MOST_HELD, storm
+from money_storm import MOST_HELD, storm
 
 
 @pytest.mark.storm

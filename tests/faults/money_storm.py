@@ -1,6 +1,6 @@
 """A storm over the money: processes that hold and settle, while callers, guards and the server are killed.
 
-    python tests/faults/storm.py --holds 1000 --seed 1
+    python tests/faults/money_storm.py --holds 1000 --seed 1
 
 Eight processes make random calls on four shared caps through the real money path, to a provider with a meter
 of its own. `kill -9` hits callers, both guards and nats-server at random. Prints what came of it as JSON.
