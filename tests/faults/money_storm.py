@@ -161,6 +161,7 @@ def storm(folder: Path, holds: int, seed: int, cap: int, pause_s: tuple[float, f
         audit = json.loads(company.coo("audit", "--json").stdout)
         books = in_loop(lambda: _books(company))
     provider.shutdown()
+    provider.server_close()
     return _checked(audit, books, meter, kills, cap) | {"storm_s": f"{took_s:.1f}"}
 
 
