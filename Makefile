@@ -1,6 +1,7 @@
 # The project's tasks. `make check` is what a change must pass.
 PY ?= .venv/bin/python
 BIN = $(dir $(PY))
+SEED ?= 1
 
 .PHONY: install lock check format lint types floors test storm minimal bench
 
@@ -31,8 +32,10 @@ floors:  ## who may import whom
 test:
 	$(PY) -m pytest
 
-storm:  ## kills of everything under load: minutes
-	$(PY) -m pytest -m storm
+storm:  ## kills of everything under load, and a machine that sleeps: half an hour
+	$(PY) tests/faults/money_storm.py --holds 1000 --seed $(SEED)
+	$(PY) tests/faults/mission_storm.py --missions 300 --kills 50 --server-kills 5 --seed $(SEED)
+	$(PY) tests/faults/mission_storm.py --missions 40 --sleeps 4 --seed $(SEED)
 
 minimal:  ## README's two commands on a minimal Debian, as root and as an ordinary user (root, debootstrap; minutes)
 	$(PY) tests/minimal/check.py $(MINIMAL)

@@ -40,7 +40,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     """The COO's state of one mission.
 
     `owed` says that the stage's order has not been sent. `files` is what QA approved so far, `work` what
-    the Engineer handed in for the task under review.
+    the Engineer handed in for the task under review. `slotless` says that it gave its slot back in a pause.
     """
 
     mission: m.Mission | None = None
@@ -67,6 +67,8 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     asks_raise: str = ""
     raise_microusd: int = 0
     asked_raises: int = 0
+    park_ns: int = 0
+    slotless: bool = False
 
     @property
     def state(self) -> m.State:
@@ -157,10 +159,43 @@ def until_new_period(desk: Desk, now_ns: int) -> Desk:
 
 
 def resume(desk: Desk) -> tuple[Desk, list[Letter]]:
+    """Go on, or ask for a slot first if the mission gave its own back."""
     desk = msgspec.structs.replace(
         desk, paused="", reason="", fix="", refusal=None, mails=0, asks_raise="", raise_microusd=0
     )
-    return desk, [Letter(to=role, message=m.GoOn()) for role in ("engineer", "qa")]
+    return (desk, [Letter(to="budget", message=open_order(desk))]) if desk.slotless else (desk, _go_on())
+
+
+def on_slot(desk: Desk) -> tuple[Desk, list[Letter]]:
+    """Have a slot again; paused meanwhile, the mission goes on when it is resumed."""
+    desk = msgspec.structs.replace(desk, slotless=False)
+    if desk.paused:
+        return desk, []
+    return msgspec.structs.replace(desk, reason="", fix=""), _go_on()
+
+
+def on_queued(desk: Desk, slots: int) -> Desk:
+    if desk.paused:
+        return desk
+    why = f"all slots ({slots}) are taken: it waits until another mission ends or is paused for long"
+    return msgspec.structs.replace(desk, reason=why, fix="limits.slots in the settings says how many")
+
+
+def open_order(desk: Desk) -> m.Open:
+    """Return what opens the mission's account at the guard, or asks for a slot again."""
+    assert desk.mission is not None
+    terms = desk.terms
+    return m.Open(
+        cap_microusd=desk.mission.budget_microusd,
+        margin_percent=terms.margin_percent,
+        call_tokens=terms.call_tokens,
+        role_tokens={f"model-{role}": cap for role, cap in terms.role_tokens.items()},
+        priority=terms.priority,
+    )
+
+
+def _go_on() -> list[Letter]:
+    return [Letter(to=role, message=m.GoOn()) for role in ("engineer", "qa")]
 
 
 def end(desk: Desk, final: Literal["completed", "failed", "cancelled"], why: str = "") -> Desk:

@@ -1,29 +1,26 @@
-"""The guard's books: accounts, holds and the queue of those that wait. Pure arithmetic on integers.
+"""The guard's books: accounts, holds and those that wait. Pure arithmetic on integers.
 
-A hold counts on the accounts of its mission, its day and its month (UTC, of the grant), or on none of them.
-Posted plus pending never passes a limit; only a bill above its hold can, and that is booked in full.
+A hold counts on the accounts of its mission, its day and its month (UTC, of the grant), and its tokens on
+that of its holder in the mission, or on none of them. What it counts follows from its status alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from actors import messages as m
 from actors.money import MOST_MICROUSD
 
 SECOND_NS = 1_000_000_000
-LONGEST_S = 86_400
-"""No hold lasts and none waits longer than a day."""
-
 Status = Literal["held", "sent", "settled", "voided", "released", "in_doubt", "refused"]
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One attempt at a call. `microusd` counts now: what is held, and once it is over what it cost.
+    """One attempt at a call. `microusd` and `tokens` count now: what is held, once it is over what it took.
 
     `asked` is the order as it came and `held` what was granted, so that the same order again gets the same
     answer and another one under the same id is refused. None asked: it was billed without a hold.
@@ -41,6 +38,15 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     refusal: m.Refusal | None = None
     nonce: str = ""
     corrected: bool = False
+    tokens: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in ("held", "sent")
+
+    @property
+    def is_posted(self) -> bool:
+        return self.status in ("settled", "in_doubt")
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,11 +59,16 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 class MissionAccount(msgspec.Struct, frozen=True, kw_only=True):
     """A mission's money. `open` are the holds that still bind money, `over` all others.
 
-    `frozen` says why nothing more is granted. `asked_raises` counts those that the company asked for.
+    `terms` is the order that opened it, with the caps on tokens as they are now. `tokens` has an account a
+    holder, in tokens. `slot` says whether it is being worked on. `frozen` says why nothing more is granted.
+    `asked_raises` counts those that the company asked for.
     """
 
     cap: int
+    terms: m.Open | None = None
+    slot: bool = True
     account: Account = Account()
+    tokens: dict[str, Account] = {}
     open: dict[str, Hold] = {}
     over: dict[str, Hold] = {}
     in_doubt: int = 0
@@ -89,29 +100,24 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """The guard's state. `closed` names the missions that are dropped, with the month of that."""
+    """The guard's state. `closed` names the missions that are dropped, with the month of that.
+
+    `waiting` are the reserves that wait for money, `queue` the missions that wait for a slot.
+    """
 
     limits: m.Limits | None = None
     missions: dict[str, MissionAccount] = {}
     days: dict[str, Account] = {}
     months: dict[str, Account] = {}
     waiting: tuple[Waiting, ...] = ()
+    queue: tuple[str, ...] = ()
     closed: dict[str, str] = {}
     next_expiry_ns: int = 0
     ticking: bool = False
 
     def mission(self, name: str, account: MissionAccount) -> Ledger:
         """Return these books with another account of a mission."""
-        return msgspec.structs.replace(self, missions={**self.missions, name: account})
-
-
-class Limit(NamedTuple):
-    """One limit that a hold must fit under, and the key of what shares it."""
-
-    scope: str
-    key: str
-    limit: int
-    account: Account
+        return replace(self, missions={**self.missions, name: account})
 
 
 def period(now_ns: int) -> tuple[str, str]:
@@ -125,99 +131,55 @@ def is_amount(microusd: int) -> bool:
     return 0 <= microusd <= MOST_MICROUSD
 
 
-# -- what fits ------------------------------------------------------------------------------------------
-
-
-def least(order: m.Reserve) -> int:
-    """Return the smallest grant that an order takes."""
-    return order.floor or order.microusd
-
-
-def limits_on(ledger: Ledger, mission: str, now_ns: int) -> Iterator[Limit]:
-    """Yield every limit on a mission's next hold. The mission is open and there are limits."""
-    assert ledger.limits is not None
-    account, (day, month) = ledger.missions[mission], period(now_ns)
-    yield Limit("mission", mission, account.cap, account.account)
-    yield Limit("day", day, ledger.limits.day_microusd, ledger.days.get(day, Account()))
-    yield Limit("month", month, ledger.limits.month_microusd, ledger.months.get(month, Account()))
-
-
-def refusal(ledger: Ledger, mission: str, order: m.Reserve, now_ns: int) -> m.Refusal | None:
-    """Say why an order can have no money, however long it waited: which limit, needed, remaining."""
-    account, needed = ledger.missions.get(mission), least(order)
-    if not (is_amount(order.microusd) and 0 < needed <= order.microusd and 0 < order.timeout_s <= LONGEST_S):
-        return m.Refusal(scope="amount", needed_microusd=needed, remaining_microusd=0)
-    if account is None or account.closing:
-        return m.Refusal(scope="mission_not_open", needed_microusd=needed, remaining_microusd=0)
-    if account.frozen:
-        return m.Refusal(scope=account.frozen, needed_microusd=needed, remaining_microusd=0)
-    if ledger.limits is None:
-        return m.Refusal(scope="no_limits", needed_microusd=needed, remaining_microusd=0)
-    for scope, _, limit, booked in limits_on(ledger, mission, now_ns):
-        remaining = limit - booked.posted
-        if needed > remaining:
-            return m.Refusal(scope=scope, needed_microusd=needed, remaining_microusd=max(0, remaining))
-    return None
-
-
-def room(ledger: Ledger, mission: str, now_ns: int, ahead: dict[str, int]) -> tuple[int, str]:
-    """Return how much fits now, and which limit says so; `ahead` is what earlier ones wait for, by key."""
-    return min(
-        (limit - booked.posted - booked.pending - ahead.get(f"{scope}/{key}", 0), scope)
-        for scope, key, limit, booked in limits_on(ledger, mission, now_ns)
-    )
-
-
-def claim(ledger: Ledger, waiting: Waiting, now_ns: int, ahead: dict[str, int]) -> None:
-    """Add what one waits for to what those behind it must leave, at each limit that they share."""
-    for scope, key, _, _ in limits_on(ledger, waiting.mission, now_ns):
-        name = f"{scope}/{key}"
-        ahead[name] = ahead.get(name, 0) + least(waiting.order)
-
-
 # -- booking --------------------------------------------------------------------------------------------
 
 
-def book(ledger: Ledger, name: str, attempt: str, hold: Hold, *, posted: int, pending: int) -> Ledger:
-    """Change a hold and all its accounts in one step."""
-
-    def changed(account: Account) -> Account:
-        return Account(posted=account.posted + posted, pending=account.pending + pending)
-
+def book(ledger: Ledger, name: str, attempt: str, hold: Hold) -> Ledger:
+    """Put a hold in the place of what it was, and move all its accounts by the difference, in one step."""
     mission = ledger.missions[name]
-    is_open, was_open = hold.status in ("held", "sent"), attempt in mission.open
+    before = mission.hold(attempt)
     opened, over = mission.open, mission.over
-    if is_open or was_open:
+    if hold.is_open or (before is not None and before.is_open):
         opened = {**opened, attempt: hold}
-    if not is_open:
+    if not hold.is_open:
         opened.pop(attempt, None)
         over = {**over, attempt: hold}
-    mission = msgspec.structs.replace(mission, account=changed(mission.account), open=opened, over=over)
-    return msgspec.structs.replace(
-        ledger,
-        missions={**ledger.missions, name: mission},
-        days={**ledger.days, hold.day: changed(ledger.days.get(hold.day, Account()))},
-        months={**ledger.months, hold.month: changed(ledger.months.get(hold.month, Account()))},
+    tokens = mission.tokens
+    if hold.tokens or (before is not None and before.tokens):
+        tokens = {**tokens, hold.by: _moved(tokens.get(hold.by, Account()), before, hold, "tokens")}
+    moved = _moved(mission.account, before, hold, "microusd")
+    mission = replace(mission, account=moved, open=opened, over=over, tokens=tokens)
+    mission = replace(mission, in_doubt=mission.in_doubt + _doubtful(hold) - _doubtful(before))
+    days, months = ledger.days, ledger.months
+    if _counts(hold, "microusd") != _counts(before, "microusd"):
+        day, month = days.get(hold.day, Account()), months.get(hold.month, Account())
+        days = {**days, hold.day: _moved(day, before, hold, "microusd")}
+        months = {**months, hold.month: _moved(month, before, hold, "microusd")}
+    return replace(ledger, missions={**ledger.missions, name: mission}, days=days, months=months)
+
+
+def _moved(account: Account, before: Hold | None, after: Hold, of: Literal["microusd", "tokens"]) -> Account:
+    (posted, pending), (was_posted, was_pending) = _counts(after, of), _counts(before, of)
+    return Account(
+        posted=account.posted + posted - was_posted, pending=account.pending + pending - was_pending
     )
 
 
-def note(ledger: Ledger, name: str, attempt: str, hold: Hold) -> Ledger:
-    """Keep a hold that moves no money: one that was refused, or that changed in words only."""
-    mission = ledger.missions[name]
-    if hold.status in ("held", "sent"):
-        return ledger.mission(name, msgspec.structs.replace(mission, open={**mission.open, attempt: hold}))
-    return ledger.mission(name, msgspec.structs.replace(mission, over={**mission.over, attempt: hold}))
+def _counts(hold: Hold | None, of: Literal["microusd", "tokens"]) -> tuple[int, int]:
+    """Return what a hold counts as posted and as pending."""
+    if hold is None or not (hold.is_open or hold.is_posted):
+        return 0, 0
+    amount = hold.microusd if of == "microusd" else hold.tokens
+    return (0, amount) if hold.is_open else (amount, 0)
 
 
-def doubt(ledger: Ledger, name: str, change: int) -> Ledger:
-    """Change how much of what a mission spent is in doubt."""
-    mission = ledger.missions[name]
-    return ledger.mission(name, msgspec.structs.replace(mission, in_doubt=mission.in_doubt + change))
+def _doubtful(hold: Hold | None) -> int:
+    return hold.microusd if hold is not None and hold.status == "in_doubt" else 0
 
 
 def freeze(ledger: Ledger, name: str, why: str) -> Ledger:
     """Grant a mission nothing more until the CEO raises its cap."""
-    return ledger.mission(name, msgspec.structs.replace(ledger.missions[name], frozen=why))
+    return ledger.mission(name, replace(ledger.missions[name], frozen=why))
 
 
 def expire(ledger: Ledger, now_ns: int) -> Ledger:
@@ -233,11 +195,8 @@ def expire(ledger: Ledger, now_ns: int) -> Ledger:
 
 def _expire_one(ledger: Ledger, name: str, attempt: str, hold: Hold) -> Ledger:
     if hold.status == "held":
-        released = msgspec.structs.replace(hold, status="released", microusd=0)
-        return book(ledger, name, attempt, released, posted=0, pending=-hold.microusd)
-    doubtful = msgspec.structs.replace(hold, status="in_doubt")
-    ledger = doubt(ledger, name, hold.microusd)
-    return book(ledger, name, attempt, doubtful, posted=hold.microusd, pending=-hold.microusd)
+        return book(ledger, name, attempt, replace(hold, status="released", microusd=0, tokens=0))
+    return book(ledger, name, attempt, replace(hold, status="in_doubt"))
 
 
 def next_expiry_ns(ledger: Ledger) -> int:

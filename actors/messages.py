@@ -44,7 +44,10 @@ class Terms(Message, frozen=True):
     `models` names the model of each role. `max_rounds` bounds an engineer's fixes of one task,
     `max_loops` what QA sends back in the whole mission, `max_mails` the mails of the COO. `ask_raise` lets
     the COO ask for more money; `on_new_day` says whether a mission that waits for a day or month limit goes
-    on by itself when the next one begins (UTC).
+    on by itself when the next one begins (UTC). `margin_percent` of the cap is kept back. `call_tokens`
+    bounds the tokens of one call, prompt and answer, `role_tokens` those of all calls of a role. Of missions
+    that wait for a slot the one with the greatest `priority` is next; one paused for `park_after_s` gives its
+    slot back (0: never).
     """
 
     models: dict[str, str]
@@ -60,6 +63,11 @@ class Terms(Message, frozen=True):
     pause_timeout_s: int = 86_400
     approval_timeout_s: int = 86_400
     run_timeout_s: int = 60
+    margin_percent: int = 0
+    call_tokens: int | None = None
+    role_tokens: dict[str, int] = {}
+    priority: int = 0
+    park_after_s: int = 0
 
 
 class Mission(Message, frozen=True):
@@ -80,26 +88,32 @@ class Control(Message, frozen=True):
 class Limits(Message, frozen=True):
     """What the company may spend a day and a month (UTC), and a mission that names no budget.
 
-    `origin` says who set them: the settings, when the company was started, or the CEO's own word since.
+    `margin_percent` of day and month is kept back for bills above their hold. `call_tokens` bounds any
+    call, `slots` how many missions are worked on at once. `origin` says who set them: the settings, when the
+    company was started, or the CEO's own word since.
     """
 
     day_microusd: int
     month_microusd: int
     mission_microusd: int
+    margin_percent: int = 0
+    call_tokens: int | None = None
+    slots: int | None = None
     origin: Literal["settings", "ceo"] = "settings"
 
 
 class Decision(Message, frozen=True):
     """The CEO's answer to a request, quoting the digest of exactly what was asked.
 
-    With `raise_microusd` it answers nothing: the CEO raises the mission's cap by that, and `digest` is a
-    name that this raise alone has.
+    With `raise_microusd` or `raise_tokens` (by role) it answers nothing: the CEO raises the mission's caps by
+    that, and `digest` is a name that this raise alone has.
     """
 
     digest: str
     verdict: Literal["approve", "reject"]
     note: str = ""
     raise_microusd: int = 0
+    raise_tokens: dict[str, int] = {}
 
 
 # -- the work -----------------------------------------------------------------------------------------
@@ -148,11 +162,13 @@ class GoOn(Message, frozen=True):
 
 
 class Refusal(Message, frozen=True):
-    """Why the guard gives no money: which limit, what was needed, what is left of it."""
+    """Why the guard gives no money: which limit, what was needed, what is left of it; in money or tokens."""
 
     scope: str
     needed_microusd: int
     remaining_microusd: int
+    needed_tokens: int = 0
+    remaining_tokens: int = 0
 
 
 class Evidence(Message, frozen=True):
@@ -289,7 +305,8 @@ class Reserve(Message, frozen=True):
     """Hold money for one attempt at a call, at the worst case.
 
     Less is taken down to `floor`; 0 is all or nothing. The hold lasts `timeout_s` from its grant; it is
-    waited for at most `wait_s` when it does not fit only because of what is held for others.
+    waited for at most `wait_s` when it does not fit only because of what is held for others. `tokens` is the
+    most that prompt and answer may have.
     """
 
     attempt: str
@@ -297,6 +314,7 @@ class Reserve(Message, frozen=True):
     timeout_s: int
     floor: int = 0
     wait_s: int = 600
+    tokens: int = 0
 
 
 class Sent(Message, frozen=True):
@@ -348,13 +366,30 @@ class Refused(Message, frozen=True):
 
 
 class Open(Message, frozen=True):
-    """Open a mission's account with its cap."""
+    """Open a mission's account with its caps, and give it a slot; the same again asks for a slot again.
+
+    `role_tokens` is by model mailbox; the rest is as in the mission's terms.
+    """
 
     cap_microusd: int
+    margin_percent: int = 0
+    call_tokens: int | None = None
+    role_tokens: dict[str, int] = {}
+    priority: int = 0
 
 
 class Opened(Message, frozen=True):
-    """The mission's account is open."""
+    """The mission's account is open, and it has a slot."""
+
+
+class Queued(Message, frozen=True):
+    """The mission waits until one of the `slots` is free."""
+
+    slots: int
+
+
+class Park(Message, frozen=True):
+    """The mission is paused for long: its slot is free until it is opened again."""
 
 
 class Close(Message, frozen=True):
@@ -364,11 +399,15 @@ class Close(Message, frozen=True):
 
 
 class Raise(Message, frozen=True):
-    """Raise a mission's cap, once a digest. `asked` says that the company asked for it."""
+    """Raise a mission's caps, once a digest. `asked` says that the company asked for it.
+
+    `tokens` is by role.
+    """
 
     digest: str
     microusd: int
     asked: bool
+    tokens: dict[str, int] = {}
 
 
 class Raised(Message, frozen=True):

@@ -15,6 +15,7 @@ _SECOND_NS = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CENT = MICRO // 100
 _SHARE = 4
+_TOKENS = {"role_tokens": "the role", "call_tokens": "a single call"}
 
 
 def amount(refusal: m.Refusal, budget_microusd: int) -> int:
@@ -31,6 +32,11 @@ def digest_of(cap_microusd: int, raise_microusd: int) -> str:
 
 def reason(refusal: m.Refusal) -> str:
     """Say why there is no money."""
+    if refusal.scope in _TOKENS:
+        needed, left = f"{refusal.needed_tokens:,}", f"{refusal.remaining_tokens:,}"
+        return (
+            f"no tokens: the next call may take {needed}, the cap of {_TOKENS[refusal.scope]} leaves {left}"
+        )
     needed, left = usd(refusal.needed_microusd), usd(refusal.remaining_microusd)
     match refusal.scope:
         case "mission" | "day" | "month":
@@ -38,6 +44,14 @@ def reason(refusal: m.Refusal) -> str:
             return f"no money: the next call needs at least ${needed}, {limit}"
         case scope:
             return f"no money: the next call needs at least ${needed}, refused: {scope}"
+
+
+def short(refusal: m.Refusal) -> str:
+    """Say a refusal in a few words."""
+    if refusal.scope in _TOKENS:
+        return f"{refusal.scope}: needs {refusal.needed_tokens:,} tokens, {refusal.remaining_tokens:,} left"
+    needed, left = usd(refusal.needed_microusd), usd(refusal.remaining_microusd)
+    return f"{refusal.scope}: needs ${needed}, ${left} left"
 
 
 def fix(refusal: m.Refusal, mission: str, on_new_day: str) -> str:
@@ -49,6 +63,10 @@ def fix(refusal: m.Refusal, mission: str, on_new_day: str) -> str:
             return f"{waits}; or coo budget set {option} USD, then coo resume {mission}"
         case "no_limits":
             return f"coo budget set --daily USD --monthly USD --mission USD, then coo resume {mission}"
+        case "role_tokens":
+            return f"coo budget raise {mission} --tokens ROLE=+N, or coo cancel {mission}"
+        case "call_tokens":
+            return f"coo cancel {mission}; give it again with a smaller goal, or with a greater call_tokens"
         case _:
             return f"coo budget raise {mission} +USD, or coo cancel {mission}"
 

@@ -14,7 +14,7 @@ import re
 import signal
 import socket
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from actors.children import cause, end, send, start_process
 from actors.datadir import size_bytes, tail
 from actors.serverbinary import ServerError, find
+from actors.serverdisk import broken, writable
 
 __all__ = [
     "NatsServer",
@@ -145,6 +146,15 @@ class NatsServer:
     def log_tail(self) -> str:
         """Return the last lines this run of the server has logged."""
         return tail(self.log, self._logged_bytes)
+
+    async def mended(self, on_broken: Callable[[str], None]) -> None:
+        """Wait until this run has stopped writing and could write again, then tell it to end.
+
+        `on_broken` is told why it stopped.
+        """
+        on_broken(await broken(self._store, self.log, self._logged_bytes))
+        await writable(self._store)
+        send(self._running(), signal.SIGTERM)
 
     async def restart(self) -> None:
         """Start the server, on the port it had; a running one is stopped first. Returns when it answers."""

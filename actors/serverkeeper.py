@@ -41,7 +41,7 @@ async def keep(
     restarts = Restarts(policy or RestartPolicy(), random or Random())
     while True:
         started_s, pid = loop.time(), server.pid
-        reason = cause(await server.wait_exit())
+        reason = await _end(server, on_event)
         while True:
             delay_s = restarts.delay_s(now_s=loop.time(), ran_s=loop.time() - started_s)
             if delay_s is None:
@@ -57,3 +57,21 @@ async def keep(
             except ServerError as error:  # such as a port that somebody else took meanwhile
                 reason = str(error)
         on_event(ProcessEvent("started", NAME, server.pid))
+
+
+async def _end(server: NatsServer, on_event: Callable[[ProcessEvent], None]) -> str:
+    """Wait until the server has ended, and return why; one that cannot write is ended when it could again."""
+    pid, stuck = server.pid, ""
+
+    def on_broken(why: str) -> None:
+        nonlocal stuck
+        stuck = why
+        on_event(ProcessEvent("stuck", NAME, pid, None, why, server.log_tail()))
+
+    mending = asyncio.create_task(server.mended(on_broken))
+    try:
+        reason = cause(await server.wait_exit())
+    finally:
+        mending.cancel()
+        await asyncio.gather(mending, return_exceptions=True)
+    return f"ended so that it writes again after {stuck}" if stuck else reason

@@ -71,10 +71,11 @@ class ProcessEvent:
 
     started: it runs. crashed: it died unasked, with exit code 0 too, and starts again after `restart_in_s`.
     gave_up: it died and is not started again; the others go on. stopped: it ended after it was asked to.
+    stuck: it runs and can do nothing until a person has done something about `reason`.
     `reason` says why for a person, `tail` is the end of what this run wrote.
     """
 
-    kind: Literal["started", "crashed", "gave_up", "stopped"]
+    kind: Literal["started", "crashed", "gave_up", "stopped", "stuck"]
     name: str
     pid: int | None  # None: it could not even be started
     returncode: int | None = None  # negative: the signal that ended it

@@ -47,6 +47,8 @@ def _rows() -> tuple[Row, ...]:
         *rows("refused", "budget", _MODELS, m.Refused),
         *rows("open", "coo", "budget", m.Open),
         *rows("opened", "budget", "coo", m.Opened),
+        *rows("queued", "budget", "coo", m.Queued),
+        *rows("park", "coo", "budget", m.Park),
         *rows("close", "coo", "budget", m.Close),
         *rows("raise", "approval", "budget", m.Raise),
         *rows("raised", "budget", "coo", m.Raised),

@@ -33,6 +33,7 @@ from actors.table import TABLE
 from bus import setup, subjects
 from bus.authority import principals, variable
 from bus.envelope import Cause, open_letter, seal
+from bus.hints import Hints
 from bus.jetstream import connect
 from bus.publisher import publish_surely
 from bus.subjects import MAIL_STREAM
@@ -58,21 +59,21 @@ class Guarded:
 
     async def start(self) -> None:
         self._carrier = await connect(self._url, user=self._principal, password=self._password)
+        self._hints = Hints(self._carrier, MODELS[self._principal])
 
     async def hold(self) -> int:
         """Hold and return the sequence of the reserve once it is granted."""
         self._n += 1
         attempt = f"{os.getpid()}-{self._n}.1"
         order = m.Reserve(attempt=attempt, microusd=1_000, timeout_s=60)
+        looking = await self._hints.looking()
         self._seq = await self._write(order)
         pattern = subjects.mail(self._mission, MODELS[self._principal], "granted", "budget")
-        start, pause = self._seq, 0.001
         while True:
-            for stored in await self._carrier.read(MAIL_STREAM, pattern, start):
+            for stored in await self._carrier.read(MAIL_STREAM, pattern, self._seq):
                 if attempt_in(stored.body) == attempt:
                     return self._seq
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, 0.05)
+            await looking.wait()
 
     async def settle(self) -> None:
         await self._write(m.Settle(attempt=f"{os.getpid()}-{self._n}.1", microusd=500))

@@ -52,10 +52,14 @@ _ACCOUNTS_HEADER = """\
 
 @dataclass(frozen=True)
 class Grants:
-    """What one principal may publish to, split by whether an answer may be many messages."""
+    """What one principal may publish to, split by whether an answer may be many messages.
+
+    `hints` are the subjects it may listen to besides its inbox: they say that there is something to read.
+    """
 
     streams: tuple[str, ...]
     services: tuple[str, ...]
+    hints: tuple[str, ...] = ()
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -82,7 +86,8 @@ def grants(table: Table, principal: str) -> Grants:
     mail = [subjects.mail("*", row.to, row.kind, row.sender) for row in table.rows_from(senders)]
     own = [f"coo.b.{name}.*.*" for name in senders]
     dead = [f"coo.dlq.{name}.*" for name in mailboxes]
-    return Grants(tuple(reads + pulls), tuple(acks + mail + own + dead))
+    hints = [subjects.hint(name, "*") for name in table.readers_of(principal)]
+    return Grants(tuple(reads + pulls), tuple(acks + mail + own + dead), tuple(hints))
 
 
 def render(table: Table) -> str:
@@ -123,6 +128,9 @@ def _hub(table: Table, actors: Iterable[str]) -> Iterable[str]:
     for (many, subject), accounts in importers.items():
         kind = ", response_type: stream" if many else ""
         yield f'      {{service: "{subject}"{kind}, accounts: [{", ".join(accounts)}]}}'
+    for actor in actors:
+        for subject in grants(table, actor).hints:
+            yield f'      {{stream: "{subject}", accounts: [{_account(actor)}]}}'
     yield "    ]"
     yield "  }"
 
@@ -132,18 +140,21 @@ def _accounts(table: Table, actors: Iterable[str]) -> Iterable[str]:
         granted = grants(table, actor)
         yield f"  {_account(actor)}: {{"
         yield "    users: ["
-        yield from _user(actor, granted.all)
+        yield from _user(actor, granted.all, granted.hints)
         yield "    ]"
         yield "    imports: ["
         for subject in granted.all:
             yield f'      {{service: {{account: HUB, subject: "{subject}"}}}}'
+        for subject in granted.hints:
+            yield f'      {{stream: {{account: HUB, subject: "{subject}"}}}}'
         yield "    ]"
         yield "  }"
 
 
-def _user(principal: str, publish: Iterable[str]) -> Iterable[str]:
+def _user(principal: str, publish: Iterable[str], hints: Iterable[str] = ()) -> Iterable[str]:
     yield f"      {{user: {principal}, password: ${variable(principal)}, permissions: {{"
     allowed = ", ".join(f'"{subject}"' for subject in publish)
     yield f"        publish: {{allow: [{allowed}]}}"
-    yield f'        subscribe: {{allow: ["_INBOX_{principal}.>"]}}'
+    heard = ", ".join(f'"{subject}"' for subject in (f"_INBOX_{principal}.>", *hints))
+    yield f"        subscribe: {{allow: [{heard}]}}"
     yield "      }}"

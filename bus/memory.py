@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from bus.envelope import Outgoing, Stored
 from bus.errors import NotSetUp, Occupied
 from bus.ports import Handler, PubAck
-from bus.subjects import matches
+from bus.subjects import mailbox_filter, matches
 from bus.topology import DurableConsumer, Stream, Topology
 
 
@@ -27,6 +27,7 @@ class MemoryServer:
         self._topology = topology
         self._streams = {spec.name: _MemoryStream(spec) for spec in topology.streams}
         self._consumers = {spec.name: _MemoryConsumer(self, spec) for spec in topology.consumers}
+        self.listeners: list[tuple[MemoryCarrier, str, Callable[[], None]]] = []
 
     def connect(self) -> MemoryCarrier:
         return MemoryCarrier(self)
@@ -51,6 +52,9 @@ class MemoryServer:
             raise NotSetUp(f"no stream stores {message.subject}")
         ack = self._streams[spec.name].append(message, self.clock())
         if not ack.duplicate:
+            for _, pattern, on_hint in self.listeners:
+                if matches(pattern, message.subject):
+                    on_hint()
             for consumer in self._consumers.values():
                 if consumer.spec.stream == spec.name:
                     consumer.offer(ack.seq)
@@ -272,6 +276,9 @@ class MemoryCarrier:
         found.pump()
         return pull
 
+    async def listen(self, mailbox: str, on_hint: Callable[[], None]) -> None:
+        self._server.listeners.append((self, mailbox_filter(mailbox), on_hint))
+
     def _pull_failed(self, error: asyncio.Future[BaseException]) -> None:
         if not error.cancelled() and not self._failed.done():
             self._failed.set_result(error.result())
@@ -282,6 +289,7 @@ class MemoryCarrier:
     def kill(self) -> None:
         """End like a killed process: nothing is flushed, nak'd or published any more."""
         self.alive = False
+        self._server.listeners = [one for one in self._server.listeners if one[0] is not self]
         for pull in self._pulls:
             pull.abandon()
 

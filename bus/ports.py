@@ -121,6 +121,10 @@ class Carrier(Protocol):
         """
         ...
 
+    async def listen(self, mailbox: str, on_hint: Callable[[], None]) -> None:
+        """Call back when new mail of a mailbox is in the log. Only a hint to read it: some never come."""
+        ...
+
     async def failed(self) -> BaseException:
         """Wait for an error that no call reports, and return it: the process must end."""
         ...

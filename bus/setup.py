@@ -104,6 +104,9 @@ def stream_config(stream: Stream) -> dict[str, Any]:
         "deny_purge": True,
         "allow_rollup_hdrs": False,
     }
+    if stream.hints:
+        source, hint = stream.hints
+        config["republish"] = {"src": source, "dest": hint, "headers_only": True}
     if stream.write_once:
         config |= {"discard": "new", "max_msgs_per_subject": 1, "discard_new_per_subject": True}
     return config

@@ -3,6 +3,7 @@
 coo.m.<mission>.<to>.<kind>.<from>    mail           stream COO
 coo.b.<from>.<sha256>.<n>             blob chunks    stream COO_BLOBS
 coo.dlq.<mailbox>.<mission>           dead letters   stream COO_DLQ
+coo.hint.<to>.<mission>               said by the server when mail is in COO; not stored
 """
 
 from __future__ import annotations
@@ -71,6 +72,11 @@ def blob_chunk(owner: str, digest: str, n: int) -> str:
 
 def dead_letter(mailbox: str, mission: str) -> str:
     return f"coo.dlq.{mailbox}.{mission}"
+
+
+def hint(mailbox: str, mission: str) -> str:
+    """Return where the server announces that it has stored mail. Stored nowhere itself."""
+    return f"coo.hint.{mailbox}.{mission}"
 
 
 def matches(pattern: str, subject: str) -> bool:

@@ -126,6 +126,16 @@ class Table:
     def mailboxes_of(self, process: str) -> tuple[Mailbox, ...]:
         return tuple(mailbox for mailbox in self.mailboxes if mailbox.process == process)
 
+    def readers_of(self, process: str) -> tuple[str, ...]:
+        """Return a process's mailboxes with mail that their consumers leave out: it is read in the log."""
+        left_out = {(row.to, row.kind) for row in self.rows if row.kind != CHECKPOINT}
+        return tuple(
+            mailbox.name
+            for mailbox in self.mailboxes_of(process)
+            if mailbox.orders
+            and any(to == mailbox.name and kind not in mailbox.orders for to, kind in left_out)
+        )
+
     def rows_from(self, senders: Iterable[str]) -> tuple[Row, ...]:
         wanted = set(senders)
         return tuple(row for row in self.rows if row.sender in wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bus import subjects
 from bus.subjects import BLOB_STREAM, DLQ_STREAM, MAIL_STREAM, mailbox_filter
 from bus.table import Mailbox, Table
 
@@ -12,13 +13,17 @@ SECOND_NS = 1_000_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """A file-backed stream with limits retention, no age limit, no purge, no delete, no rollup."""
+    """A file-backed stream with limits retention, no age limit, no purge, no delete, no rollup.
+
+    `hints`: what it stores under the first pattern it announces, without the body, under the second.
+    """
 
     name: str
     subjects: tuple[str, ...]
     description: str
     duplicate_window_s: float
     write_once: bool = False
+    hints: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +67,7 @@ def topology(
             subjects=("coo.m.>",),
             description="Every message of every mission, in one order",
             duplicate_window_s=duplicate_window_s,
+            hints=(subjects.mail("*", "*", "*", "*"), subjects.hint("{{wildcard(2)}}", "{{wildcard(1)}}")),
         ),
         Stream(
             name=BLOB_STREAM,

@@ -25,6 +25,15 @@ class LogPart(msgspec.Struct, frozen=True, kw_only=True):
     secret_env: tuple[str, ...]
 
 
+class PeakTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model costs in its provider's peak hours: [start, end) in minutes since Monday 00:00 UTC."""
+
+    minutes: tuple[tuple[int, int], ...]
+    input_picousd_per_token: int
+    output_picousd_per_token: int
+    cache_hit_picousd_per_token: int | None = None
+
+
 class ModelTerms(msgspec.Struct, frozen=True, kw_only=True):
     """One callable model, with what it costs in integer pico-dollars per token.
 
@@ -44,6 +53,7 @@ class ModelTerms(msgspec.Struct, frozen=True, kw_only=True):
     key_env: str | None = None
     model: str = ""
     stale_from_ns: int | None = None
+    peak: PeakTerms | None = None
 
 
 class ModelPart(msgspec.Struct, frozen=True, kw_only=True):

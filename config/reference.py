@@ -80,7 +80,13 @@ def _kind(key: str, annotation: Any) -> str:
     if get_origin(annotation) is tuple:
         return "list of names"
     kinds = {int: "whole number", float: "number", str: "text", date: "date"}
-    return next(kind for base, kind in kinds.items() if base in (annotation, *get_args(annotation)))
+    return next(kind for base, kind in kinds.items() if base in _types(annotation))
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for argument in get_args(annotation):
+        yield from _types(argument)
 
 
 def _choices(annotation: Any) -> Iterator[str]:

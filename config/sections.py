@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from config.amounts import amount_text, microusd, picousd_per_token
+from config.week import week_minutes
 
 
 def _above_zero(text: str) -> str:
@@ -21,6 +22,9 @@ Seconds = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 EnvironmentName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+
+
+PeakWindow = Annotated[str, AfterValidator(lambda text: week_minutes(text) and text)]
 
 
 class Section(BaseModel):
@@ -43,6 +47,13 @@ class Limits(Section):
         description="Most that may be spent in one month (UTC), by all missions together."
     )
     mission_usd: Usd = Field(description="Cap of a mission that is sent without a budget of its own.")
+    safety_margin_percent: int = Field(
+        ge=0, le=90, description="Share of every limit and cap that is kept back for bills above their hold."
+    )
+    call_tokens: Count | None = Field(
+        description="Most tokens of one call, prompt (as bytes) and answer together; null: no cap."
+    )
+    slots: Count = Field(description="Missions that are worked on at once; further ones wait.")
 
     @property
     def daily_microusd(self) -> int:
@@ -57,6 +68,12 @@ class Limits(Section):
         return microusd(self.mission_usd)
 
 
+class RoleTokens(Section):
+    coo: Count | None = Field(description="Of the COO's calls; null: no cap.")
+    engineer: Count | None = Field(description="Of the Engineer's calls; null: no cap.")
+    qa: Count | None = Field(description="Of QA's calls; null: no cap.")
+
+
 class Mission(Section):
     max_tasks: Count = Field(description="Most tasks one plan may have.")
     max_rounds: Count = Field(description="Most rounds in which the engineer fixes one task.")
@@ -67,6 +84,13 @@ class Mission(Section):
         description="Time a mission may take from its order to its end, pauses included."
     )
     pause_timeout_s: Seconds = Field(description="Time a pause waits for the CEO before the mission fails.")
+    park_after_s: int = Field(
+        ge=0, description="Time after which a paused mission gives its slot to another; 0: it keeps it."
+    )
+    call_tokens: Count | None = Field(
+        description="Most tokens of one of its calls; null: only limits.call_tokens."
+    )
+    role_tokens: RoleTokens = Field(description="Most tokens of all calls of a role in one mission.")
 
 
 class RoleModels(Section):
@@ -104,7 +128,7 @@ class Models(Section):
     )
 
 
-class ModelPrice(Section):
+class Rates(Section):
     input_usd_per_mtok: UsdPerMtok = Field(description="US dollars for a million tokens of prompt.")
     output_usd_per_mtok: UsdPerMtok = Field(description="US dollars for a million tokens of answer.")
     cache_hit_usd_per_mtok: UsdPerMtok | None = Field(
@@ -123,6 +147,25 @@ class ModelPrice(Section):
     def cache_hit_picousd_per_token(self) -> int | None:
         text = self.cache_hit_usd_per_mtok
         return None if text is None else picousd_per_token(text)
+
+
+class PeakRates(Rates):
+    windows: Annotated[tuple[PeakWindow, ...], Field(min_length=1)] = Field(
+        description="When these hold (UTC): `mon-fri 01:00-04:00`, `sat 22:00-24:00`, `daily 09:00-17:00`."
+    )
+
+    @property
+    def minutes(self) -> tuple[tuple[int, int], ...]:
+        """Return the windows as [start, end) in minutes since Monday 00:00 UTC."""
+        return tuple(window for text in self.windows for window in week_minutes(text))
+
+
+class ModelPrice(Rates):
+    peak: PeakRates | None = Field(
+        default=None,
+        description="Prices of the provider's peak hours. A call is held at the dearest, and booked at these "
+        "if any of it lies in a window.",
+    )
 
 
 class ProviderPrices(Section):

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from config.parts import ActorConfig, BusPart, LogPart, ModelPart, ModelTerms, SandboxPart
+from config.parts import ActorConfig, BusPart, LogPart, ModelPart, ModelTerms, PeakTerms, SandboxPart
+from config.sections import PeakRates
 from config.settings import Settings, key_names
 
 ROLES_WITH_A_MODEL = ("coo", "engineer", "qa")
@@ -54,6 +55,18 @@ def _terms(settings: Settings, name: str) -> ModelTerms:
         input_picousd_per_token=price.input_picousd_per_token,
         output_picousd_per_token=price.output_picousd_per_token,
         cache_hit_picousd_per_token=price.cache_hit_picousd_per_token,
+        peak=_peak(price.peak),
+    )
+
+
+def _peak(peak: PeakRates | None) -> PeakTerms | None:
+    if peak is None:
+        return None
+    return PeakTerms(
+        minutes=peak.minutes,
+        input_picousd_per_token=peak.input_picousd_per_token,
+        output_picousd_per_token=peak.output_picousd_per_token,
+        cache_hit_picousd_per_token=peak.cache_hit_picousd_per_token,
     )
 
 

@@ -14,10 +14,18 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
         below, key = field.annotation, f"{prefix}{name}"
         if get_origin(below) is dict:
             below, key = get_args(below)[1], f"{key}.<name>"
-        if isinstance(below, type) and issubclass(below, BaseModel):
-            yield from leaves(below, f"{key}.")
+        if (section := _section(below)) is not None:
+            yield from leaves(section, f"{key}.")
         else:
             yield key, field
+
+
+def _section(annotation: object) -> type[BaseModel] | None:
+    """Return the section that a field holds, also one that may be left out."""
+    for one in (annotation, *get_args(annotation)):
+        if isinstance(one, type) and issubclass(one, BaseModel):
+            return one
+    return None
 
 
 def suggestion(model: type[BaseModel], path: tuple[str, ...]) -> str | None:
@@ -36,6 +44,7 @@ def _keys_at(model: type[BaseModel], parents: list[str]) -> list[str]:
     for name in parents:
         if get_origin(node) is dict:
             node = get_args(node)[1]
-        elif isinstance(node, type) and issubclass(node, BaseModel) and name in node.model_fields:
-            node = node.model_fields[name].annotation
-    return list(node.model_fields) if isinstance(node, type) and issubclass(node, BaseModel) else []
+        elif (section := _section(node)) is not None and name in section.model_fields:
+            node = section.model_fields[name].annotation
+    found = _section(node)
+    return list(found.model_fields) if found is not None else []

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from actors import messages as m
-from actors.desk.books import Letters
+from actors.desk.guardmail import Letters
 from actors.desk.proof import Proof, prove
 from actors.ledger import Account, Hold, Ledger, MissionAccount, period
 from actors.roles.budget import ROLE
@@ -69,12 +69,12 @@ class GuardWorld:
 
     # -- what is written ----------------------------------------------------------------------------------
 
-    def limits(self, day: int = 10**9, month: int = 10**9) -> GuardWorld:
-        self.write(m.Limits(day_microusd=day, month_microusd=month, mission_microusd=1))
+    def limits(self, day: int = 10**9, month: int = 10**9, **more: Any) -> GuardWorld:
+        self.write(m.Limits(day_microusd=day, month_microusd=month, mission_microusd=1, **more))
         return self
 
-    def open(self, cap: int, mission: str = "m-1") -> GuardWorld:
-        self.write(m.Open(cap_microusd=cap), mission)
+    def open(self, cap: int, mission: str = "m-1", **more: Any) -> GuardWorld:
+        self.write(m.Open(cap_microusd=cap, **more), mission)
         return self
 
     def reserve(self, attempt: str, microusd: int, mission: str = "m-1", **more: Any) -> list[Any]:
@@ -84,8 +84,11 @@ class GuardWorld:
     def sent(self, attempt: str, mission: str = "m-1", nonce: str = "n") -> list[Any]:
         return self.write(m.Sent(attempt=attempt, nonce=nonce, microusd=0), mission)
 
-    def settle(self, attempt: str, microusd: int, mission: str = "m-1", sender: str = MODEL) -> list[Any]:
-        return self.write(m.Settle(attempt=attempt, microusd=microusd), mission, sender)
+    def settle(
+        self, attempt: str, microusd: int, mission: str = "m-1", sender: str = MODEL, tokens: int = 0
+    ) -> list[Any]:
+        bill = m.Settle(attempt=attempt, microusd=microusd, input_tokens=tokens)
+        return self.write(bill, mission, sender)
 
     def tick(self) -> list[Any]:
         return self.write(m.Tick(name="expiry", at_ns=self.now_ns))
@@ -118,6 +121,7 @@ class GuardWorld:
 _SENDERS: dict[type, str] = {
     m.Limits: "ceo",
     m.Open: "coo",
+    m.Park: "coo",
     m.Close: "coo",
     m.Raise: "approval",
     m.Tick: "clock",

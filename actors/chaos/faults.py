@@ -22,6 +22,7 @@ class Odds:
     freeze: float = 0.002
     lost_puback: float = 0.01
     lost_ack: float = 0.02
+    lost_hint: float = 0.1
     short_read: float = 0.2
     slow: float = 0.05
     usual_delay_s: float = 0.004
@@ -39,7 +40,7 @@ PROFILES = (
 )
 """What a seed runs under, in turn: mixed; killed often; stopped past the duplicate window; lossy."""
 
-CALM = Odds(0, 0, 0, 0, 0, 0, clock_step=0)
+CALM = Odds(0, 0, 0, 0, 0, 0, 0, clock_step=0)
 """Nothing goes wrong; only the order of things still comes from the seed."""
 
 
@@ -114,6 +115,13 @@ class ChaosCarrier:
             await handler(_ChaosDelivery(delivery, self._fate))
 
         return await self._carrier.consume(stream, consumer, window, handle)
+
+    async def listen(self, mailbox: str, on_hint: Callable[[], None]) -> None:
+        def hint() -> None:
+            if not self._fate.happens(self._fate.odds.lost_hint):
+                on_hint()
+
+        await self._carrier.listen(mailbox, hint)
 
     async def failed(self) -> BaseException:
         return await self._carrier.failed()

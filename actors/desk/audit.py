@@ -37,8 +37,8 @@ def audit(data_dir: DataDirOption = None, server: ServerOption = None, as_json: 
 
 
 async def _audit(as_json: bool, data_dir: Path | None, server: str | None) -> Exit:
-    from actors.desk.books import read_letters
     from actors.desk.connection import connected
+    from actors.desk.guardmail import read_letters
     from actors.desk.proof import prove
     from actors.desk.screen import out_json
 

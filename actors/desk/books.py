@@ -12,14 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from actors import messages as m
-from actors.desk.record import decided_at, pages
 from actors.money import MOST_MICROUSD
-from actors.table import TABLE
-from bus import burials
-from bus.envelope import Mail, Stored, open_mail, rfc3339
-from bus.errors import BadMail
-from bus.ports import Carrier
-from bus.subjects import MAIL_STREAM
+from bus.envelope import Mail, rfc3339
 
 Status = Literal["held", "sent", "settled", "voided", "released", "in_doubt"]
 
@@ -40,26 +34,34 @@ class Entry(NamedTuple):
 
 @dataclass
 class Hold:
-    """One attempt, as the log tells it. `held` is what was granted, `now` what it binds or cost."""
+    """One attempt, as the log tells it. `held` is what was granted, `now` what it binds or cost.
+
+    `tokens` are those that it binds or took.
+    """
 
     by: str
     day: str
     held: int
     now: int
     expires_ns: int
+    tokens: int = 0
     status: Status = "held"
     nonce: str = ""
 
 
 @dataclass
 class Balance:
-    """Micro-dollars on one account, and the most that posted and pending ever were together."""
+    """Micro-dollars (or tokens) on one account, and the most that posted and pending ever were together.
+
+    Of the limit `kept` is the margin that is not granted.
+    """
 
     posted: int = 0
     pending: int = 0
     in_doubt: int = 0
     peak: int = 0
     limit: int | None = None
+    kept: int = 0
 
     def move(self, posted: int, pending: int) -> None:
         self.posted += posted
@@ -71,7 +73,7 @@ class Balance:
 class Books:
     """Balances by account (`mission:…`, `day:…`, `month:…`), holds by (mission, attempt), and what is wrong.
 
-    `excused` are accounts that a bill above its hold, or a lowered limit, has put above their limit.
+    `tokens` are balances in tokens, by mission and holder.
     """
 
     accounts: dict[str, Balance] = field(default_factory=lambda: defaultdict(Balance))
@@ -80,10 +82,13 @@ class Books:
     limits: m.Limits | None = None
     violations: list[str] = field(default_factory=list)
     overruns: list[str] = field(default_factory=list)
-    waiting: dict[tuple[str, str], int] = field(default_factory=dict)
+    waiting: dict[tuple[str, str], m.Reserve] = field(default_factory=dict)
+    tokens: dict[tuple[str, str], Balance] = field(default_factory=lambda: defaultdict(Balance))
     latest_ns: int = 0
     _open: dict[tuple[str, str], Hold] = field(default_factory=dict)
     _refused: dict[tuple[str, str], str] = field(default_factory=dict)
+    _raise: m.Raise | None = None
+    _margins: dict[str, int] = field(default_factory=dict)
     _seq: int = 0
     _time_ns: int = 0
 
@@ -94,11 +99,13 @@ class Books:
         match mail.message:
             case m.Limits() as limits:
                 self.limits = limits
-            case m.Open(cap_microusd=cap) if self.accounts[f"mission:{mail.mission}"].limit is None:
-                self.accounts[f"mission:{mail.mission}"].limit = cap
-            case m.Reserve(attempt=attempt, microusd=asked):
+            case m.Open() as order if self.accounts[f"mission:{mail.mission}"].limit is None:
+                self._open_mission(mail.mission, order)
+            case m.Raise() as order:
+                self._raise = order
+            case m.Reserve(attempt=attempt) as order:
                 if (mail.mission, attempt) not in self.holds and (mail.mission, attempt) not in self._refused:
-                    self.waiting.setdefault((mail.mission, attempt), asked)
+                    self.waiting.setdefault((mail.mission, attempt), order)
             case m.Sent(attempt=attempt, nonce=nonce):
                 self._sent(mail, attempt, nonce)
             case m.Settle() as bill:
@@ -117,12 +124,24 @@ class Books:
                     self._refused.setdefault((mission, attempt), to)
             case m.Raised(cap_microusd=cap, applied=True):
                 self.accounts[f"mission:{mission}"].limit = cap
+                self._raise_tokens(mission)
+
+    def _open_mission(self, mission: str, order: m.Open) -> None:
+        account = self.accounts[f"mission:{mission}"]
+        account.limit, self._margins[mission] = order.cap_microusd, order.margin_percent
+        for holder, cap in order.role_tokens.items():
+            self.tokens[mission, holder].limit = cap
+
+    def _raise_tokens(self, mission: str) -> None:
+        for role, more in (self._raise.tokens if self._raise else {}).items():
+            account = self.tokens[mission, f"model-{role}"]
+            account.limit = None if account.limit is None else account.limit + more
 
     # -- facts --------------------------------------------------------------------------------------------
 
     def _grant(self, mission: str, to: str, granted: m.Granted) -> None:
         key, amount = (mission, granted.attempt), granted.microusd
-        self.waiting.pop(key, None)
+        order = self.waiting.pop(key, None)
         known = self.holds.get(key)
         if known is not None:
             if (known.by, known.held, known.expires_ns) != (to, amount, granted.expires_ns):
@@ -131,27 +150,38 @@ class Books:
         if not 0 < amount <= MOST_MICROUSD:
             self._wrong(f"{granted.attempt} was granted {amount} (I14)")
         day = rfc3339(self._time_ns)[:10]
-        hold = Hold(to, day, amount, amount, granted.expires_ns)
+        hold = Hold(to, day, amount, amount, granted.expires_ns, order.tokens if order else 0)
         self.holds[key] = self._open[key] = hold
+        self.tokens[mission, to].move(0, hold.tokens)
         self._book(key, hold, "held", 0, amount)
         self._check_limits(mission, day, granted.attempt)
 
     def _check_limits(self, mission: str, day: str, attempt: str) -> None:
-        for name, limit in self._limits(mission, day):
+        for name, limit, percent in self._limits(mission, day):
             account = self.accounts[name]
             account.limit = limit
-            if limit is None or account.posted + account.pending > limit:
+            account.kept = (limit * percent + 99) // 100 if limit is not None else 0
+            if limit is None or account.posted + account.pending > limit - account.kept:
                 self._wrong(
                     f"the grant of {attempt} puts {name} at {account.posted + account.pending}, "
-                    f"its limit is {limit} (I1)"
+                    f"its limit is {limit}, less {account.kept} (I1)"
                 )
+        holder = self.holds[mission, attempt].by
+        tokens = self.tokens[mission, holder]
+        if tokens.limit is not None and tokens.posted + tokens.pending > tokens.limit:
+            self._wrong(f"the grant of {attempt} puts {holder} above its {tokens.limit} tokens (I1)")
 
-    def _limits(self, mission: str, day: str) -> tuple[tuple[str, int | None], ...]:
+    def _limits(self, mission: str, day: str) -> tuple[tuple[str, int | None, int], ...]:
         limits = self.limits
+        percent = limits.margin_percent if limits else 0
         return (
-            (f"mission:{mission}", self.accounts[f"mission:{mission}"].limit),
-            (f"day:{day}", limits.day_microusd if limits else None),
-            (f"month:{day[:7]}", limits.month_microusd if limits else None),
+            (
+                f"mission:{mission}",
+                self.accounts[f"mission:{mission}"].limit,
+                self._margins.get(mission, 0),
+            ),
+            (f"day:{day}", limits.day_microusd if limits else None, percent),
+            (f"month:{day[:7]}", limits.month_microusd if limits else None, percent),
         )
 
     def _sent(self, mail: Mail, attempt: str, nonce: str) -> None:
@@ -170,7 +200,7 @@ class Books:
             self.overruns.append(f"{bill.attempt} was billed by {mail.sender}, which did not reserve it")
             return
         if hold is None:
-            hold = Hold(mail.sender, rfc3339(self._time_ns)[:10], 0, 0, 0, "released")
+            hold = Hold(mail.sender, rfc3339(self._time_ns)[:10], 0, 0, 0, status="released")
             self.holds[key] = hold
         if hold.status == "settled":
             return
@@ -185,7 +215,10 @@ class Books:
             self.overruns.append(f"{bill.attempt} was billed {cost}, {covered} were held")
         what = "corrected" if hold.status == "in_doubt" else "settled"
         posted = cost - (before if hold.status == "in_doubt" else 0)
-        hold.status, hold.now = "settled", cost
+        took = max(0, bill.input_tokens) + max(0, bill.output_tokens)
+        bound, booked = hold.tokens if was_open else 0, hold.tokens if hold.status == "in_doubt" else 0
+        self.tokens[mail.mission, hold.by].move(took - booked, -bound)
+        hold.status, hold.now, hold.tokens = "settled", cost, took
         self._book(key, hold, what, posted, -before if was_open else 0)
 
     def _void(self, mail: Mail, void: m.Void) -> None:
@@ -205,11 +238,14 @@ class Books:
             del self._open[key]
             hold.status = "in_doubt"
             self._doubt(key, hold, hold.now)
+            self.tokens[key[0], hold.by].move(hold.tokens, -hold.tokens)
             self._book(key, hold, "in_doubt", hold.now, -hold.now)
 
     def _close(self, key: tuple[str, str], hold: Hold, status: Literal["voided", "released"]) -> None:
         del self._open[key]
         held, hold.now, hold.status = hold.now, 0, status
+        self.tokens[key[0], hold.by].move(0, -hold.tokens)
+        hold.tokens = 0
         self._book(key, hold, status, 0, -held)
 
     # -- booking ------------------------------------------------------------------------------------------
@@ -230,62 +266,3 @@ class Books:
 
     def _wrong(self, what: str) -> None:
         self.violations.append(f"message {self._seq}: {what}")
-
-
-class Letters(NamedTuple):
-    """What a log holds of the guard: its mail, and its own letters by the sequence they were decided at."""
-
-    mail: list[Stored]
-    decided: dict[int, list[Stored]]
-
-
-async def read_letters(carrier: Carrier) -> Letters:
-    """Read the guard's mail and its letters."""
-    mail = [stored async for page in pages(carrier, MAIL_STREAM, "coo.m.*.budget.>") for stored in page]
-    decided: dict[int, list[Stored]] = defaultdict(list)
-    async for page in pages(carrier, MAIL_STREAM, "coo.m.*.*.*.budget"):
-        for stored in page:
-            decided[decided_at(stored)].append(stored)
-    buried = burials.found_in(mail)
-    return Letters([stored for stored in mail if stored.seq not in buried], decided)
-
-
-class Walk:
-    """Goes through the guard's mail in order, each mail once however often it came."""
-
-    def __init__(self, letters: Letters) -> None:
-        self.books = Books()
-        self._letters = letters
-        self._seen: set[tuple[str, str, str]] = set()
-        self._now_ns = 0
-
-    def step(self, stored: Stored) -> bool:
-        """Take in one mail and what the guard decided on it; returns whether it was new."""
-        self._now_ns = max(self._now_ns, stored.time_ns)
-        mail = opened(stored, self._now_ns)
-        if mail is None or (mail.mission, mail.sender, mail.id) in self._seen:
-            return False
-        self._seen.add((mail.mission, mail.sender, mail.id))
-        self.books.take(mail)
-        for letter in self._letters.decided.get(stored.seq, ()):
-            answer = opened(letter, letter.time_ns)
-            if answer is not None:
-                self.books.answer(answer.mission, answer.to, answer.message)
-        return True
-
-
-def opened(stored: Stored, now_ns: int) -> Mail | None:
-    """Return a message decoded, or None if it is no mail of the company's."""
-    try:
-        return open_mail(TABLE, stored, now_ns)
-    except BadMail:
-        return None
-
-
-async def read_books(carrier: Carrier) -> Books:
-    """Recompute the company's money from the log."""
-    letters = await read_letters(carrier)
-    walk = Walk(letters)
-    for stored in letters.mail:
-        walk.step(stored)
-    return walk.books

@@ -78,6 +78,9 @@ def _told(event: ProcessEvent) -> str:
         case "crashed":
             again = f"in {event.restart_in_s:.1f} s" if event.restart_in_s else "at once"
             return f"{event.name} died ({event.reason}); starting it again {again}"
+        case "stuck":
+            calm = "nothing is lost, and it goes on by itself when that is mended"
+            return f"{event.name} cannot write ({event.reason}): make room; {calm}"
         case "gave_up":
             said = [line for line in event.tail.splitlines() if not line.startswith("{")][-1:]
             why = f": {said[0]}" if said else ""

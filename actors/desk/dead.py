@@ -136,7 +136,7 @@ def _print(told: dict[str, Any]) -> None:
 
 async def _cost_until(carrier: Carrier, mission: str, time_ns: int) -> str:
     """Return what a mission had cost when the letter died, from the log: its writer knows no money."""
-    from actors.desk.books import read_books
+    from actors.desk.guardmail import read_books
     from actors.money import usd
 
     books = await read_books(carrier)

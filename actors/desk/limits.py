@@ -32,6 +32,9 @@ def settings_limits(settings: Settings | None = None) -> m.Limits:
         day_microusd=limits.daily_microusd,
         month_microusd=limits.monthly_microusd,
         mission_microusd=limits.mission_microusd,
+        margin_percent=limits.safety_margin_percent,
+        call_tokens=limits.call_tokens,
+        slots=limits.slots,
     )
 
 
@@ -59,14 +62,14 @@ async def send_limits(carrier: Carrier, settings: Settings) -> int | None:
     before = [limits for _, limits in known if limits.origin == "settings"]
     if before and before[-1] == wanted:
         return None  # they have not changed since they were sent; what the CEO said after that stands
-    values = (wanted.day_microusd, wanted.month_microusd, wanted.mission_microusd)
+    values = msgspec.json.encode(wanted).decode()
     letter = open_letter(
         TABLE,
         sender="ceo",
         to="budget",
         mission=COMPANY,
         message=wanted,
-        id=digest("limits", *values, known[-1][0] if known else 0),
+        id=digest("limits", values, known[-1][0] if known else 0),
         time_ns=carrier.now_ns(),
     )
     return await publish_surely(carrier, letter)

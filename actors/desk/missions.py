@@ -67,6 +67,9 @@ def mission(
         typer.Option("--out", metavar="DIR", help="Wait, and write the files there at the end."),
     ] = None,
     deadline: Annotated[Text, typer.Option(metavar="2h", help="When it is given up.")] = None,
+    priority: Annotated[
+        int, typer.Option(min=-100, max=100, help="Of missions that wait for a slot the greatest is next.")
+    ] = 0,
     data_dir: DataDirOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
@@ -77,7 +80,15 @@ def mission(
 
     waits = following or wait or target is not None
     waiting = _waiting(waits, following, as_json, timeout, target)
-    wish = Wish(goal=goal, budget=budget, key=key, approve=approve, model=model, deadline=deadline)
+    wish = Wish(
+        goal=goal,
+        budget=budget,
+        key=key,
+        approve=approve,
+        model=model,
+        deadline=deadline,
+        priority=priority,
+    )
     order = resolve(wish)
     if target is not None:
         check_target(target)

@@ -1,4 +1,4 @@
-"""`coo budget`: what was spent, is held and is left; setting limits, raising caps, the ledger itself."""
+"""`coo budget`: what was spent, is held and is left; the ledger itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from actors.desk.errors import DeskError, Exit
+from actors.desk.caps import raise_cap, set_limits
 from actors.desk.main import DataDirOption, JsonOption, ServerOption, run
 from actors.desk.missions import MissionArgument
 
@@ -44,8 +44,8 @@ def budget(
 
 
 async def _budget(as_json: bool, data_dir: Path | None, server: str | None) -> None:
-    from actors.desk.books import read_books
     from actors.desk.connection import connected
+    from actors.desk.guardmail import read_books
     from actors.desk.screen import note, out_json, out_table
     from bus.envelope import rfc3339
 
@@ -74,6 +74,8 @@ def _shown(books: Books, today: str) -> list[tuple[str, Balance]]:
     month = books.accounts.get(f"month:{today[:7]}", Balance())
     day.limit = limits.day_microusd if limits else 0
     month.limit = limits.month_microusd if limits else 0
+    for one in (day, month):
+        one.kept = (one.limit * limits.margin_percent + 99) // 100 if limits and one.limit else 0
     missions = [(name, account) for name, account in books.accounts.items() if name.startswith("mission:")]
     return [(f"day:{today}", day), (f"month:{today[:7]}", month), *missions]
 
@@ -88,125 +90,10 @@ def told_of(name: str, balance: Balance) -> dict[str, str]:
         "spent_usd": usd(balance.posted),
         "in_doubt_usd": usd(balance.in_doubt),
         "held_usd": usd(balance.pending),
-        "left_usd": usd(max(0, limit - balance.posted - balance.pending)),
+        "left_usd": usd(max(0, limit - balance.kept - balance.posted - balance.pending)),
         "limit_usd": usd(limit),
         "peak_usd": usd(balance.peak),
     }
-
-
-# -- setting --------------------------------------------------------------------------------------------
-
-
-def set_limits(
-    daily: Annotated[Text, typer.Option(metavar="USD", help="Most in one day (UTC). 0 is zero.")] = None,
-    monthly: Annotated[Text, typer.Option(metavar="USD", help="Most in one month (UTC).")] = None,
-    mission: Annotated[
-        Text, typer.Option(metavar="USD", help="Cap of a mission sent without a budget.")
-    ] = None,
-    data_dir: DataDirOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Set limits from now on, until the settings themselves change."""
-    given = {"day_microusd": daily, "month_microusd": monthly, "mission_microusd": mission}
-    wanted = {name: _amount(text) for name, text in given.items() if text is not None}
-    if not wanted:
-        raise DeskError(Exit.USAGE, "Nothing to set.", "Say --daily, --monthly or --mission USD.")
-    run(_set(wanted, as_json, data_dir, server))
-
-
-async def _set(wanted: dict[str, int], as_json: bool, data_dir: Path | None, server: str | None) -> None:
-    import msgspec
-
-    from actors import messages as m
-    from actors.desk.asking import say
-    from actors.desk.connection import connected
-    from actors.desk.limits import known_limits, settings_limits
-    from actors.desk.screen import out, out_json
-    from actors.money import usd
-    from bus.envelope import digest
-    from bus.subjects import COMPANY
-
-    async with connected(data_dir, server) as carrier:
-        known = await known_limits(carrier)
-        before = known[-1][1] if known else settings_limits()
-        limits: m.Limits = msgspec.structs.replace(before, **wanted, origin="ceo")
-        values = (limits.day_microusd, limits.month_microusd, limits.mission_microusd)
-        letter_id = digest("limits", "ceo", known[-1][0] if known else 0, *values)
-        await say(carrier, COMPANY, "budget", limits, letter_id)
-    told = {
-        "daily_usd": usd(limits.day_microusd),
-        "monthly_usd": usd(limits.month_microusd),
-        "mission_usd": usd(limits.mission_microusd),
-    }
-    if as_json:
-        out_json(told)
-        return
-    out(f"daily ${told['daily_usd']}, monthly ${told['monthly_usd']}, a mission ${told['mission_usd']}")
-
-
-def raise_cap(
-    wanted: Annotated[str, typer.Argument(metavar="MISSION", help="A mission, or the beginning of its id.")],
-    amount: Annotated[str, typer.Argument(metavar="+USD", help="By how much, as +1.00.")],
-    key: Annotated[Text, typer.Option("--id", metavar="KEY", help="Repeating a KEY changes nothing.")] = None,
-    data_dir: DataDirOption = None,
-    server: ServerOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Raise a mission's cap; one that waits for money goes on."""
-    if not amount.startswith("+"):
-        raise DeskError(Exit.USAGE, "A cap can only be raised.", f"Write +{amount.lstrip('-')}.")
-    more = _amount(amount[1:])
-    if not more:
-        raise DeskError(Exit.USAGE, "A cap is raised by more than 0.00.", "Write +1.00 (US dollars).")
-    run(_raise(wanted, more, key, as_json, data_dir, server))
-
-
-async def _raise(
-    wanted: str, more: int, key: str | None, as_json: bool, data_dir: Path | None, server: str | None
-) -> None:
-    import secrets
-
-    from actors import messages as m
-    from actors.desk.asking import answer_to, raised_to, say
-    from actors.desk.connection import connected
-    from actors.desk.record import find_mission, read_record
-    from actors.desk.screen import out, out_json
-    from actors.money import usd
-    from bus.envelope import digest
-
-    async with connected(data_dir, server) as carrier:
-        record = await read_record(carrier, await find_mission(carrier, wanted))
-        name = record.name
-        if record.is_final:
-            raise DeskError(Exit.CONFLICT, f"{name} is {record.state}: it needs no more money.")
-        raise_id = digest("raise", name, more, secrets.token_hex(16) if key is None else key)
-        decision = m.Decision(digest=raise_id, verdict="approve", raise_microusd=more)
-        seq = await say(carrier, name, "approval", decision, raise_id)
-        await answer_to(carrier, name, seq, "approval", lambda message: _is_approved(message))
-        cap = await raised_to(carrier, name, raise_id, seq)
-    if as_json:
-        out_json({"mission": name, "raised_by_usd": usd(more), "cap_usd": usd(cap)})
-        return
-    out(f"{name} has a cap of ${usd(cap)}")
-
-
-def _is_approved(message: object) -> str | None:
-    from actors import messages as m
-
-    return "approved" if isinstance(message, m.Approved) else None
-
-
-def _amount(text: str) -> int:
-    from actors.desk.screen import plain
-    from actors.money import NotAnAmount, parse_usd
-
-    try:
-        return parse_usd(text)
-    except (NotAnAmount, ArithmeticError) as error:
-        raise DeskError(
-            Exit.USAGE, f"{plain(text, 40)} is not an amount.", "Write 2.00 (US dollars)."
-        ) from error
 
 
 # -- the ledger -----------------------------------------------------------------------------------------
@@ -226,8 +113,8 @@ def ledger(
 async def _ledger(
     wanted: str | None, as_csv: bool, as_json: bool, data_dir: Path | None, server: str | None
 ) -> None:
-    from actors.desk.books import read_books
     from actors.desk.connection import connected
+    from actors.desk.guardmail import read_books
     from actors.desk.record import find_mission
     from actors.desk.screen import out_json, out_table
 

@@ -48,6 +48,7 @@ class Wish:
     approve: str | None = None
     model: str | None = None
     deadline: str | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +185,11 @@ def _terms(wish: Wish, settings: Settings) -> m.Terms:
         pause_timeout_s=settings.mission.pause_timeout_s,
         approval_timeout_s=settings.approvals.timeout_s,
         run_timeout_s=settings.mission.run_timeout_s,
+        margin_percent=settings.limits.safety_margin_percent,
+        call_tokens=settings.mission.call_tokens,
+        role_tokens={role: cap for role, cap in settings.mission.role_tokens if cap is not None},
+        priority=wish.priority,
+        park_after_s=settings.mission.park_after_s,
     )
 
 

@@ -13,6 +13,7 @@ from actors.desk.settings import ConfigOption
 if TYPE_CHECKING:
     from datetime import date
 
+    from config.sections import Rates
     from config.settings import Settings
 
 
@@ -33,8 +34,8 @@ def prices(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         out_json(told)
     else:
-        names = ("provider", "model", "input_usd", "cache_hit_usd", "output_usd", "as_of", "state")
-        head = ["PROVIDER", "MODEL", "INPUT", "CACHE HIT", "OUTPUT", "AS OF", "STATE"]
+        names = ("provider", "model", "when", "input_usd", "cache_hit_usd", "output_usd", "as_of", "state")
+        head = ["PROVIDER", "MODEL", "WHEN (UTC)", "INPUT", "CACHE HIT", "OUTPUT", "AS OF", "STATE"]
         out_table(head, [tuple(one[name] or "–" for name in names) for one in told])
         for text in sorted({one["note"] for one in told}):
             note(text)
@@ -44,23 +45,29 @@ def prices(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 
 def told_of(settings: Settings, today: date) -> list[dict[str, str]]:
-    """Return every price; `in_use` names the roles that call the model."""
+    """Return every price, those of peak hours apart; `in_use` names the roles that call the model."""
     stale, roles = settings.prices.stale(today), dict(settings.models.roles)
     told = []
     for provider, listed in sorted(settings.prices.providers.items()):
         for model, price in sorted(listed.models.items()):
-            users = [role for role, used in roles.items() if used == model]
-            told.append(
-                {
-                    "provider": provider,
-                    "model": model,
-                    "input_usd": price.input_usd_per_mtok,
-                    "cache_hit_usd": price.cache_hit_usd_per_mtok or "",
-                    "output_usd": price.output_usd_per_mtok,
-                    "as_of": str(listed.as_of or ""),
-                    "state": "stale" if provider in stale else "invented" if not listed.as_of else "good",
-                    "in_use": ", ".join(users),
-                    "note": listed.note,
-                }
-            )
+            common = {
+                "as_of": str(listed.as_of or ""),
+                "state": "stale" if provider in stale else "invented" if not listed.as_of else "good",
+                "in_use": ", ".join(role for role, used in roles.items() if used == model),
+                "note": listed.note,
+            }
+            told.append({"provider": provider, "model": model, "when": "", **_rates(price), **common})
+            if price.peak is not None:
+                when = ", ".join(price.peak.windows)
+                told.append(
+                    {"provider": provider, "model": model, "when": when, **_rates(price.peak), **common}
+                )
     return told
+
+
+def _rates(rates: Rates) -> dict[str, str]:
+    return {
+        "input_usd": rates.input_usd_per_mtok,
+        "cache_hit_usd": rates.cache_hit_usd_per_mtok or "",
+        "output_usd": rates.output_usd_per_mtok,
+    }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from actors.desk.books import Books, Letters, Walk
+from actors.desk.books import Books
+from actors.desk.guardmail import Letters, Walk
 from actors.ledger import Account, Ledger
 from actors.roles.budget import ROLE
 from actors.table import TABLE
@@ -84,6 +85,12 @@ def _compare_balances(proof: Proof, ledger: Ledger, stored: Stored) -> None:
                 f"the guard, {ours.posted} and {ours.pending} in the books (I18)"
             )
     for name, mission in ledger.missions.items():
+        for holder, tokens in mission.tokens.items():
+            taken = proof.books.tokens[name, holder]
+            if (taken.posted, taken.pending) != (tokens.posted, tokens.pending):
+                proof.violations.append(
+                    f"message {stored.seq}: the tokens of {holder} in {name} differ (I18)"
+                )
         held = sum(hold.microusd for hold in mission.open.values())
         if held != mission.account.pending:
             proof.violations.append(

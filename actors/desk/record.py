@@ -10,6 +10,7 @@ from actors.desk.account import Account
 from actors.desk.errors import DeskError, Exit
 from actors.desk.screen import plain
 from actors.money import usd
+from actors.raising import short
 from actors.table import TABLE
 from bus import subjects
 from bus.envelope import Mail, Stored, open_mail, rfc3339
@@ -136,6 +137,7 @@ def _refusal(refusal: m.Refusal | None) -> dict[str, str] | None:
         "scope": refusal.scope,
         "needed_usd": usd(refusal.needed_microusd),
         "remaining_usd": usd(refusal.remaining_microusd),
+        "text": short(refusal),
     }
 
 

@@ -14,6 +14,7 @@ from actors import messages as m
 from actors.desk.record import Record
 from actors.desk.screen import out, out_pairs, out_table, plain
 from actors.money import usd
+from actors.raising import short
 from bus.envelope import Mail
 from bus.table import Error
 
@@ -177,18 +178,23 @@ def _others(say: Say, mail: Mail, message: msgspec.Struct) -> None:
             say("ceo", "mission", f'"{plain(message.goal, 60)}" for at most ${usd(message.budget_microusd)}')
         case m.Control():
             say("ceo", message.action, message.reason)
-        case m.Decision(raise_microusd=more) if more:
-            say("ceo", "raise", f"the cap by ${usd(more)} {message.note}".rstrip())
+        case m.Decision(raise_microusd=more, raise_tokens=tokens) if more or tokens:
+            caps = [f"the cap by ${usd(more)}"] if more else []
+            caps += [f"tokens of {role} by {number:,}" for role, number in sorted(tokens.items())]
+            say("ceo", "raise", f"{', '.join(caps)} {message.note}".rstrip())
         case m.Decision():
             say("ceo", message.verdict, message.note)
         case m.Raised(applied=True):
             say("budget", "raised", f"✔ the cap is ${usd(message.cap_microusd)}")
+        case m.Queued(slots=slots):
+            say("budget", "queued", f"⏸ all {slots} slots are taken")
+        case m.Park():
+            say("coo", "park", "gives its slot back until it is resumed")
         case m.Frozen():
             cost, held = usd(message.cost_microusd), usd(message.held_microusd)
             say("budget", "frozen", f"✘ {message.reason}: ${cost} billed, ${held} held")
         case m.Refused(refusal=refusal):
-            needed, left = usd(refusal.needed_microusd), usd(refusal.remaining_microusd)
-            say("budget", "refused", f"✘ {refusal.scope}: needs ${needed}, ${left} left")
+            say("budget", "refused", f"✘ {short(refusal)}")
         case m.Request(what="raise"):
             say("approval", "asks", f"⏸ ${usd(message.raise_microusd)} more: {message.why}")
         case m.Request():
@@ -244,8 +250,6 @@ def _asks(told: dict[str, Any]) -> str:
 
 def sheet(told: dict[str, Any]) -> None:
     """Print a mission as `coo show` does, from what `Record.told` says."""
-    refusal = told["refusal"] or {"scope": "", "needed_usd": "", "remaining_usd": ""}
-    refused = f"{refusal['scope']}: needs ${refusal['needed_usd']}, ${refusal['remaining_usd']} left"
     doubt = f", ${told['in_doubt_usd']} of it in doubt" if told["in_doubt_usd"] != usd(0) else ""
     out_pairs(
         {
@@ -253,7 +257,7 @@ def sheet(told: dict[str, Any]) -> None:
             "status": told["status"],
             "reason": plain(told["reason"], 2_000),
             "fix": plain(told["fix"], 500),
-            "refused": refused if told["refusal"] else "",
+            "refused": told["refusal"]["text"] if told["refusal"] else "",
             "asks": _asks(told),
             "goal": plain(told["goal"], 500),
             "money": f"${told['spent_usd']} spent{doubt}, ${told['held_usd']} held, of ${told['cap_usd']}",

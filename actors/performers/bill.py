@@ -71,11 +71,15 @@ class Paid:
 
 @dataclass(frozen=True)
 class Price:
-    """What to hold for a call: the worst case, the least that is of use, and how long a call may take."""
+    """What to hold for a call: the worst case, the least that is of use, and how long a call may take.
+
+    `tokens` is the most that prompt and answer may have.
+    """
 
     microusd: int
     floor: int
     timeout_s: float
+    tokens: int = 0
 
 
 @dataclass(frozen=True)

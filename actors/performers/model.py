@@ -168,13 +168,15 @@ class ModelPerformer:
         least = request.max_output_tokens  # what was cut off once is not asked for in part again
         if not await self._purse.was_cut(order):
             least = min(terms.min_output_tokens, least)
-        price = Price(worst, worst_of(terms, bound, least), terms.timeout_s)
+        tokens = bound + request.max_output_tokens
+        price = Price(worst, worst_of(terms, bound, least), terms.timeout_s, tokens)
 
         async def complete(grant: Grant) -> tuple[str, Bill]:
             tokens = min(request.max_output_tokens, affordable(terms, bound, grant.microusd))
             asked = replace(request, attempt=grant.attempt, max_output_tokens=tokens)
+            began_ns = self._carrier.now_ns()
             answer = await client.complete(asked)
-            bill = bill_of(terms, answer)
+            bill = bill_of(terms, answer, began_ns, self._carrier.now_ns())
             if answer.failure:
                 raise Spent(answer.failure, bill)
             if answer.cut and tokens < request.max_output_tokens:

@@ -9,7 +9,11 @@ from actors.money import PICO_PER_MICRO, cost_microusd
 from actors.performers.bill import Bill
 
 if TYPE_CHECKING:
-    from config.parts import ModelTerms
+    from config.parts import ModelTerms, PeakTerms
+
+_MINUTE_NS = 60 * 10**9
+_WEEK = 7 * 24 * 60
+_THURSDAY = 3 * 24 * 60
 
 
 @dataclass(frozen=True)
@@ -29,30 +33,53 @@ class Completion:
 
 
 def worst_of(terms: ModelTerms, input_tokens: int, output_tokens: int) -> int:
-    """Return what a call can cost at most, whatever the provider has cached."""
-    dearest = max(terms.input_picousd_per_token, terms.cache_hit_picousd_per_token or 0)
-    return cost_microusd([(input_tokens, dearest), (output_tokens, terms.output_picousd_per_token)])
+    """Return what a call can cost at most, whatever the provider has cached, and whenever it is made."""
+    dearest_input, dearest_output = _dearest(terms)
+    return cost_microusd([(input_tokens, dearest_input), (output_tokens, dearest_output)])
 
 
 def affordable(terms: ModelTerms, input_tokens: int, microusd: int) -> int:
     """Return how many tokens of answer a grant pays for beside the prompt."""
-    left = microusd * PICO_PER_MICRO - input_tokens * max(
-        terms.input_picousd_per_token, terms.cache_hit_picousd_per_token or 0
+    dearest_input, dearest_output = _dearest(terms)
+    left = microusd * PICO_PER_MICRO - input_tokens * dearest_input
+    return max(1, left // dearest_output)
+
+
+def _dearest(terms: ModelTerms) -> tuple[int, int]:
+    rates: list[ModelTerms | PeakTerms] = [terms, terms.peak] if terms.peak else [terms]
+    return (
+        max(max(r.input_picousd_per_token, r.cache_hit_picousd_per_token or 0) for r in rates),
+        max(r.output_picousd_per_token for r in rates),
     )
-    return max(1, left // terms.output_picousd_per_token)
 
 
-def bill_of(terms: ModelTerms, answer: Completion) -> Bill:
-    """Book the provider's own figure if it gave one, else the tokens at our prices."""
+def bill_of(terms: ModelTerms, answer: Completion, began_ns: int, ended_ns: int) -> Bill:
+    """Book the provider's own figure if it gave one, else the tokens at our prices.
+
+    `began_ns` and `ended_ns` (nanoseconds since 1970) say when it was: at the prices of peak hours if any of
+    the call lies in them. Holidays, on which a provider may ask less, are booked as other days.
+    """
     cost = answer.microusd
     if cost is None:
-        hit = terms.cache_hit_picousd_per_token
+        at_peak = terms.peak is not None and _touches(terms.peak.minutes, began_ns, ended_ns)
+        rates: ModelTerms | PeakTerms = terms.peak if at_peak and terms.peak else terms
+        hit = rates.cache_hit_picousd_per_token
         cached = answer.cached_tokens if hit is not None else 0
         cost = cost_microusd(
             [
-                (answer.input_tokens - cached, terms.input_picousd_per_token),
+                (answer.input_tokens - cached, rates.input_picousd_per_token),
                 (cached, hit or 0),
-                (answer.output_tokens, terms.output_picousd_per_token),
+                (answer.output_tokens, rates.output_picousd_per_token),
             ]
         )
     return Bill(cost, answer.input_tokens, answer.output_tokens)
+
+
+def _touches(windows: tuple[tuple[int, int], ...], began_ns: int, ended_ns: int) -> bool:
+    """Say whether any minute from one time to another lies in a window of the week."""
+    first, last = sorted((began_ns // _MINUTE_NS, ended_ns // _MINUTE_NS))
+    start = (first + _THURSDAY) % _WEEK  # 1970 began on a Thursday
+    end = start + last - first
+    return any(begin <= end and start < stop for begin, stop in windows) or any(
+        begin + _WEEK <= end for begin, _ in windows
+    )

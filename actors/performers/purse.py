@@ -19,6 +19,7 @@ from actors.performers.bill import Bill, Grant, NoMoney, NotSent, Paid, Price, S
 from bus import blobs, subjects
 from bus.envelope import Cause, Mail, Stored, open_mail, seal
 from bus.errors import DecisionChanged
+from bus.hints import Hints
 from bus.ports import Carrier
 from bus.publisher import publish_surely
 from bus.structured import structlog
@@ -35,9 +36,6 @@ _MARGIN_S = 0.5
 
 _MAX_SENT = 10
 """Attempts at one order that went out, over all processes that served it: each may cost its worst case."""
-
-_FIRST_LOOK_S = 0.001
-_LONGEST_LOOK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,7 @@ class Purse:
         self._table = table
         self._carrier = carrier
         self._nonce = nonce
+        self._hints = Hints(carrier, mailbox)
 
     async def pay(
         self, order: Mail, price: Price, call: Callable[[Grant], Awaitable[tuple[str, Bill]]]
@@ -138,7 +137,7 @@ class Purse:
 
     async def _hold(self, order: Mail, price: Price) -> _Claim | Paid:
         """Get hold of an attempt that this process may send, or of an answer that was paid for."""
-        pause, n = _FIRST_LOOK_S, 0
+        looking, n = await self._hints.looking(), 0
         try:
             while True:
                 attempts = await self._attempts(order)
@@ -150,16 +149,15 @@ class Purse:
                     if sum(1 for one in attempts.values() if one.nonce and not one.voided) >= _MAX_SENT:
                         raise TooManyAttempts(f"{_MAX_SENT} attempts at {order.id} came to nothing")
                     n += 1
+                    looking.again()
                     await self._reserve(order, n, price)
-                    pause = _FIRST_LOOK_S
                 elif last.refused is not None:
                     raise NoMoney(last.refused.refusal)
                 elif last.granted is not None and not last.nonce:
                     if await self._claim(order, n, last.granted, last.granted_at):
                         return await self._paid_meanwhile(order, n) or _Claim(n, last.granted)
                 else:
-                    await asyncio.sleep(pause)  # for the guard, or for the process that sent it
-                    pause = min(pause * 1.5, _LONGEST_LOOK_S)
+                    await looking.wait()  # for the guard, or for the process that sent it
         except asyncio.CancelledError:
             if n:  # leave the queue; what another process has sent meanwhile is not touched by this
                 await self._surely(self._void(order, n, "not_sent"))
@@ -195,6 +193,7 @@ class Purse:
             microusd=price.microusd,
             timeout_s=int(price.timeout_s + 0.999) + _GRACE_S,
             floor=0 if price.floor >= price.microusd else price.floor,
+            tokens=price.tokens,
         )
         try:
             await self._write(order, reserve, n)

@@ -39,7 +39,7 @@ def handle(gate: Gate, mail: Mail) -> Step:
             return _ask(gate, mail, request)
         case m.Request():
             return Step(gate)
-        case m.Decision() as decision if decision.raise_microusd:
+        case m.Decision() as decision if decision.raise_microusd or decision.raise_tokens:
             return _raise_unasked(gate, decision)
         case m.Decision() as decision:
             return _decide(gate, decision)
@@ -85,9 +85,14 @@ def _raise_unasked(gate: Gate, decision: m.Decision) -> Step:
     """Raise as the CEO says; what the company asked for until now is answered by that."""
     if decision.digest in gate.requests:
         return Step(gate, [_declined("this was decided before")])
-    if decision.raise_microusd < 0 or decision.verdict != "approve":
+    if min(decision.raise_microusd, *decision.raise_tokens.values(), 0) < 0 or decision.verdict != "approve":
         return Step(gate, [_declined("a cap can only be raised")])
-    order = m.Raise(digest=decision.digest, microusd=decision.raise_microusd, asked=False)
+    order = m.Raise(
+        digest=decision.digest,
+        microusd=decision.raise_microusd,
+        asked=False,
+        tokens=decision.raise_tokens,
+    )
     approved = m.Approved(digest=decision.digest, note=decision.note)
     gate = _with(_withdrawn(gate), decision.digest, "approved")
     return Step(gate, [Letter(to="budget", message=order), Letter(to="coo", message=approved)])
@@ -109,4 +114,4 @@ def _declined(reason: str) -> Letter:
     return Letter(to="ceo", message=m.Declined(reason=reason))
 
 
-ROLE: Role[Gate] = Role(name="approval", version=2, state=Gate, handle=handle)
+ROLE: Role[Gate] = Role(name="approval", version=3, state=Gate, handle=handle)

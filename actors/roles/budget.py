@@ -9,8 +9,9 @@
 A hold touches the accounts of its mission, its day and its month, or none of them. One that does not fit
 beside what is spent is refused with the numbers; one that does not fit only because of what is held waits,
 in order at every limit, until its deadline, `void` or `close`. What was never asked for, or costs more than
-its hold, is booked in full and freezes the mission. Sends `granted` and `refused` to whoever reserved,
-`opened`, `raised` and `frozen` to the COO, and `wake` to the clock while anything is held or waits.
+its hold, is booked in full and freezes the mission. A mission is worked on while it has a slot. Sends
+`granted` and `refused` to whoever reserved, `opened`, `queued`, `raised` and `frozen` to the COO, and `wake`
+to the clock while anything is held or waits.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import Literal
 from msgspec.structs import replace
 
 from actors import messages as m
+from actors import slots
+from actors.fitting import claim, least, refusal, room
 from actors.ledger import (
     SECOND_NS,
     Hold,
@@ -27,18 +30,11 @@ from actors.ledger import (
     MissionAccount,
     Waiting,
     book,
-    claim,
-    doubt,
     expire,
     freeze,
     is_amount,
-    least,
-    limits_on,
     next_expiry_ns,
-    note,
     period,
-    refusal,
-    room,
 )
 from bus.envelope import Letter, Mail
 from bus.fold import Role, Step
@@ -64,7 +60,8 @@ def handle(ledger: Ledger, mail: Mail) -> Step:
     ledger, letters = _event(ledger, mail)
     ledger, answers = _serve_waiting(ledger, mail.now_ns)
     ledger, forget = _drop_closed(ledger, mail.now_ns)
-    return _ticking(ledger, mail, [*letters, *answers], forget)
+    ledger, opened = slots.serve(ledger)
+    return _ticking(ledger, mail, [*letters, *answers, *opened], forget)
 
 
 def _event(ledger: Ledger, mail: Mail) -> tuple[Ledger, list[Letter]]:
@@ -72,7 +69,9 @@ def _event(ledger: Ledger, mail: Mail) -> tuple[Ledger, list[Letter]]:
         case m.Limits() as limits:
             return replace(ledger, limits=limits), []
         case m.Open() as order:
-            return _open(ledger, mail.mission, order)
+            return slots.ask(ledger, mail.mission, order)
+        case m.Park():
+            return slots.park(ledger, mail.mission), []
         case m.Reserve() as order:
             return _reserve(ledger, mail, order)
         case m.Sent() as fact:
@@ -104,23 +103,19 @@ def _ticking(ledger: Ledger, mail: Mail, letters: list[Letter], forget: list[str
 # -- missions -----------------------------------------------------------------------------------------
 
 
-def _open(ledger: Ledger, name: str, order: m.Open) -> tuple[Ledger, list[Letter]]:
-    if name not in ledger.missions and name not in ledger.closed:
-        ledger = ledger.mission(name, MissionAccount(cap=max(0, order.cap_microusd)))
-    return ledger, [Letter(to="coo", message=m.Opened())]
-
-
 def _raise(ledger: Ledger, name: str, order: m.Raise) -> tuple[Ledger, list[Letter]]:
-    """Raise a mission's cap, once a digest; what the CEO decides anew also lifts a freeze."""
+    """Raise a mission's caps, once a digest; what the CEO decides anew also lifts a freeze."""
     mission = ledger.missions.get(name)
     if mission is None or order.digest in mission.raises:
         return ledger, []
     too_often = order.asked and mission.asked_raises >= MAX_ASKED_RAISES
-    applied = is_amount(order.microusd) and is_amount(mission.cap + order.microusd) and not too_often
+    amounts = (order.microusd, mission.cap + order.microusd, *order.tokens.values())
+    applied = all(map(is_amount, amounts)) and not too_often
     if applied:
         mission = replace(
             mission,
             cap=mission.cap + order.microusd,
+            terms=_more_tokens(mission.terms, order),
             frozen="",
             asked_raises=mission.asked_raises + order.asked,
             raises=(*mission.raises, order.digest),
@@ -129,9 +124,22 @@ def _raise(ledger: Ledger, name: str, order: m.Raise) -> tuple[Ledger, list[Lett
     return ledger.mission(name, mission), [Letter(to="coo", message=told)]
 
 
+def _more_tokens(terms: m.Open | None, order: m.Raise) -> m.Open | None:
+    """Raise the caps on tokens that there are; a role without a cap needs none."""
+    if terms is None:
+        return None
+    caps = {
+        mailbox: cap + order.tokens.get(mailbox.removeprefix("model-"), 0)
+        for mailbox, cap in terms.role_tokens.items()
+    }
+    return replace(terms, role_tokens=caps)
+
+
 def _close(ledger: Ledger, name: str) -> Ledger:
     mission = ledger.missions.get(name)
-    return ledger if mission is None else ledger.mission(name, replace(mission, closing=True))
+    if mission is None:
+        return ledger
+    return slots.leave(ledger.mission(name, replace(mission, closing=True)), name)
 
 
 def _drop_closed(ledger: Ledger, now_ns: int) -> tuple[Ledger, list[str]]:
@@ -193,10 +201,8 @@ def _serve_waiting(ledger: Ledger, now_ns: int) -> tuple[Ledger, list[Letter]]:
             kept.append(waiting)
             continue
         name, attempt = waiting.mission, waiting.order.attempt
-        if hold.refusal is None:
-            ledger = book(ledger, name, attempt, hold, posted=0, pending=hold.microusd)
-        elif name in ledger.missions:
-            ledger = note(ledger, name, attempt, hold)
+        if name in ledger.missions:
+            ledger = book(ledger, name, attempt, hold)
         letters.append(Letter(to=waiting.by, mission=name, message=_answer(waiting.order, hold)))
     return replace(ledger, waiting=tuple(kept)), letters
 
@@ -205,22 +211,23 @@ def _decide(ledger: Ledger, waiting: Waiting, now_ns: int, ahead: dict[str, int]
     """Return what becomes of one that waits, or nothing while it goes on waiting."""
     order, (day, month) = waiting.order, period(now_ns)
     hold = Hold(by=waiting.by, microusd=0, day=day, month=month, expires_ns=0, asked=order)
-    refused = refusal(ledger, waiting.mission, order, now_ns)
+    refused = refusal(ledger, waiting, now_ns)
     if refused is None:
-        free, scope = room(ledger, waiting.mission, now_ns, ahead)
+        free, tightest = room(ledger, waiting, now_ns, ahead)
         if free >= least(order):
             granted = min(order.microusd, free)
-            expires_ns = now_ns + order.timeout_s * SECOND_NS
-            short = scope if granted < order.microusd else ""
-            return replace(hold, microusd=granted, held=granted, limited_by=short, expires_ns=expires_ns)
+            return replace(
+                hold,
+                microusd=granted,
+                held=granted,
+                tokens=order.tokens,
+                limited_by=tightest.scope if granted < order.microusd else "",
+                expires_ns=now_ns + order.timeout_s * SECOND_NS,
+            )
         if now_ns < waiting.until_ns:
             return None
-        left = next(
-            limit - booked.posted - booked.pending
-            for name, _, limit, booked in limits_on(ledger, waiting.mission, now_ns)
-            if name == scope
-        )
-        refused = m.Refusal(scope=scope, needed_microusd=least(order), remaining_microusd=max(0, left))
+        account = tightest.account
+        refused = tightest.refusal(tightest.limit - account.posted - account.pending)
     return replace(hold, status="refused", refusal=refused)
 
 
@@ -231,7 +238,7 @@ def _sent(ledger: Ledger, mail: Mail, fact: m.Sent) -> Ledger:
     hold = _hold_of(ledger, mail, fact.attempt)
     if hold is None or hold.status != "held":
         return ledger
-    return note(ledger, mail.mission, fact.attempt, replace(hold, status="sent", nonce=fact.nonce))
+    return book(ledger, mail.mission, fact.attempt, replace(hold, status="sent", nonce=fact.nonce))
 
 
 def _settle(ledger: Ledger, mail: Mail, fact: m.Settle) -> tuple[Ledger, list[Letter]]:
@@ -246,13 +253,13 @@ def _settle(ledger: Ledger, mail: Mail, fact: m.Settle) -> tuple[Ledger, list[Le
     if hold.status == "settled":
         return ledger, []
     doubtful = hold.status == "in_doubt"
-    settled = replace(hold, status="settled", microusd=cost, corrected=doubtful)
-    if doubtful:
-        ledger = doubt(ledger, name, -hold.microusd)
-        ledger = book(ledger, name, fact.attempt, settled, posted=cost - hold.microusd, pending=0)
-    else:
-        ledger = book(ledger, name, fact.attempt, settled, posted=cost, pending=-hold.microusd)
+    settled = replace(hold, status="settled", microusd=cost, tokens=_tokens(fact), corrected=doubtful)
+    ledger = book(ledger, name, fact.attempt, settled)
     return _frozen(ledger, name, fact, "overrun", hold.held) if cost > hold.held else (ledger, [])
+
+
+def _tokens(fact: m.Settle) -> int:
+    return max(0, fact.input_tokens) + max(0, fact.output_tokens)
 
 
 def _book_unheld(ledger: Ledger, mail: Mail, fact: m.Settle) -> tuple[Ledger, list[Letter]]:
@@ -260,16 +267,24 @@ def _book_unheld(ledger: Ledger, mail: Mail, fact: m.Settle) -> tuple[Ledger, li
     day, month = period(mail.now_ns)
     name = mail.mission
     if name not in ledger.missions:
-        ledger = ledger.mission(name, MissionAccount(cap=0))
+        ledger = ledger.mission(name, MissionAccount(cap=0, slot=False))
     known = ledger.missions[name].hold(fact.attempt)
     if known is not None and known.by != mail.sender:
         return _frozen(ledger, name, fact, "settled_by_another", known.held)
     cost = fact.microusd
-    hold = Hold(by=mail.sender, microusd=cost, day=day, month=month, expires_ns=0, status="settled")
+    hold = Hold(
+        by=mail.sender,
+        microusd=cost,
+        day=day,
+        month=month,
+        expires_ns=0,
+        status="settled",
+        tokens=_tokens(fact),
+    )
     if known is not None:
         hold = replace(hold, asked=known.asked, held=known.held, expires_ns=known.expires_ns)
     ledger = _leave_queue(ledger, name, fact.attempt)
-    ledger = book(ledger, name, fact.attempt, hold, posted=cost, pending=0)
+    ledger = book(ledger, name, fact.attempt, hold)
     return _frozen(ledger, name, fact, "unheld_settlement", 0)
 
 
@@ -292,8 +307,8 @@ def _void(ledger: Ledger, mail: Mail, fact: m.Void) -> Ledger:
         return ledger
     if hold.status == "sent" and hold.nonce != fact.nonce:
         return ledger
-    voided = replace(hold, status="voided", microusd=0)
-    return book(ledger, mail.mission, fact.attempt, voided, posted=0, pending=-hold.microusd)
+    voided = replace(hold, status="voided", microusd=0, tokens=0)
+    return book(ledger, mail.mission, fact.attempt, voided)
 
 
 def _hold_of(ledger: Ledger, mail: Mail, attempt: str) -> Hold | None:
@@ -303,4 +318,4 @@ def _hold_of(ledger: Ledger, mail: Mail, attempt: str) -> Hold | None:
     return hold if hold is not None and hold.by == mail.sender else None
 
 
-ROLE: Role[Ledger] = Role(name="budget", version=2, state=Ledger, handle=handle)
+ROLE: Role[Ledger] = Role(name="budget", version=3, state=Ledger, handle=handle)

@@ -12,7 +12,8 @@ guard, `call` to its model, `task`, `hold_work` and `go_on` to Engineer and QA, 
 to the clock, and `status` to the CEO before anything else that a new state starts.
 
 Without money it is paused_budget: it may ask for a raise, and goes on when the guard says `raised`, at the
-CEO's word, or when a new day or month begins.
+CEO's word, or when a new day or month begins. Paused for long it gives its slot back, and when it is resumed
+it asks for one before it goes on.
 """
 
 from __future__ import annotations
@@ -30,17 +31,20 @@ from actors.agenda import (
     end,
     not_raised,
     on_frozen,
+    on_queued,
     on_raised,
+    on_slot,
+    open_order,
     out_of_money,
     pause,
     plan_call,
-    raise_request,
     release_request,
     resume,
     task_for,
     until_new_period,
     with_job,
 )
+from actors.notices import declined, status, told, wake
 from bus.envelope import Letter, Mail
 from bus.fold import Role, Step
 from bus.table import Error
@@ -64,35 +68,32 @@ def handle(desk: Desk, mail: Mail) -> Step:
         changed = pause(changed, "paused_error", why, "coo cancel it, or coo resume it")
     if changed.pauses > desk.pauses:
         ends_ns = mail.now_ns + changed.terms.pause_timeout_s * _SECOND_NS
-        changed = msgspec.structs.replace(changed, pause_ends_ns=ends_ns)
+        park_ns = mail.now_ns + changed.terms.park_after_s * _SECOND_NS if changed.terms.park_after_s else 0
+        changed = msgspec.structs.replace(changed, pause_ends_ns=ends_ns, park_ns=park_ns)
         changed = until_new_period(changed, mail.now_ns)
     changed, orders = _drive(changed)
-    told = _told(desk, changed, mail)
-    return Step(changed, [*told, *letters, *orders])
+    notices = told(desk, changed, mail)
+    return Step(changed, [*notices, *letters, *orders])
 
 
 def _before(desk: Desk, mail: Mail) -> Step:
     match mail.message:
         case m.Mission() as mission:
             desk = Desk(mission=mission, stage="opening", mails=1, cap=mission.budget_microusd)
-            letters = [_status(desk, mail), Letter(to="budget", message=_open(mission))]
+            letters = [status(desk, mail), Letter(to="budget", message=open_order(desk))]
             if mission.terms.deadline_s:
-                letters.append(_wake("deadline", mail.now_ns + mission.terms.deadline_s * _SECOND_NS))
+                letters.append(wake("deadline", mail.now_ns + mission.terms.deadline_s * _SECOND_NS))
             return Step(desk, letters)
         case m.Control():
-            return Step(desk, [_declined("there is no such mission")])
+            return Step(desk, [declined("there is no such mission")])
         case _:
             return Step(desk)  # nothing to tell about a mission that nobody gave
 
 
 def _after(desk: Desk, mail: Mail) -> Step:
     if isinstance(mail.message, m.Control | m.Mission):
-        return Step(desk, [_declined(f"the mission is {desk.final}")])
+        return Step(desk, [declined(f"the mission is {desk.final}")])
     return Step(desk)
-
-
-def _open(mission: m.Mission) -> m.Open:
-    return m.Open(cap_microusd=mission.budget_microusd)
 
 
 # -- events ---------------------------------------------------------------------------------------------
@@ -108,7 +109,13 @@ def _event(desk: Desk, mail: Mail) -> tuple[Desk, list[Letter]]:
         case m.Tick() as tick:
             return _on_tick(desk, tick)
         case m.Opened() if desk.stage == "opening":
-            return begin(desk, "planning"), []
+            return begin(
+                desk if desk.paused else msgspec.structs.replace(desk, reason="", fix=""), "planning"
+            ), []
+        case m.Opened() if desk.slotless:
+            return on_slot(desk)
+        case m.Queued(slots=slots) if desk.stage == "opening" or desk.slotless:
+            return on_queued(desk, slots), []
         case m.Reply() as reply if desk.stage == "planning" and not desk.owed:
             return _on_plan(desk, mail, reply), []
         case m.Result() as result if _is_current(desk, mail, result):
@@ -128,8 +135,8 @@ def _event(desk: Desk, mail: Mail) -> tuple[Desk, list[Letter]]:
         case m.Expired(digest=digest) if desk.stage == "releasing" and digest == desk.digest:
             return msgspec.structs.replace(desk, reason="nobody decided on the release in time"), []
         case m.Mission():
-            return desk, [_declined("this mission was given before")]
-        case m.Opened() | m.Reply() | m.Result() | m.Approved() | m.Rejected() | m.Expired():
+            return desk, [declined("this mission was given before")]
+        case m.Opened() | m.Queued() | m.Reply() | m.Result() | m.Approved() | m.Rejected() | m.Expired():
             return desk, []  # late or repeated: another mail has moved the mission on
         case other:
             raise ValueError(f"the COO has no rule for {type(other).__name__}")
@@ -143,7 +150,7 @@ def _on_control(desk: Desk, control: m.Control) -> tuple[Desk, list[Letter]]:
             return pause(desk, "paused_manual", control.reason or "the CEO paused it", "coo resume"), []
         case "resume" if desk.paused:
             return resume(desk)
-    return desk, [_declined(f"{control.action} changes nothing: the mission is {desk.state}")]
+    return desk, [declined(f"{control.action} changes nothing: the mission is {desk.state}")]
 
 
 def _on_error(desk: Desk, error: Error) -> Desk:
@@ -158,6 +165,8 @@ def _on_tick(desk: Desk, tick: m.Tick) -> tuple[Desk, list[Letter]]:
     if tick.name == "new_period" and tick.at_ns == desk.new_period_ns and desk.paused == "paused_budget":
         return resume(desk)
     waiting = desk.paused or desk.stage == "releasing"
+    if tick.name == "park" and tick.at_ns == desk.park_ns and waiting and not desk.slotless:
+        return msgspec.structs.replace(desk, slotless=True), [Letter(to="budget", message=m.Park())]
     if tick.name == "pause" and tick.at_ns == desk.pause_ends_ns and waiting:
         return end(desk, "failed", f"paused_timeout: nobody resumed it ({desk.reason})"), []
     return desk, []
@@ -234,7 +243,7 @@ def _next(desk: Desk) -> Desk:
 
 def _drive(desk: Desk) -> tuple[Desk, list[Letter]]:
     """Send what the stage owes, unless the mission is paused or over."""
-    if not desk.owed or desk.paused or desk.final:
+    if not desk.owed or desk.paused or desk.final or (desk.slotless and desk.stage != "finishing"):
         return desk, []
     assert desk.mission is not None
     if desk.stage == "finishing":
@@ -249,55 +258,4 @@ def _drive(desk: Desk) -> tuple[Desk, list[Letter]]:
     return sent, [Letter(to=role, message=task_for(desk, role))]
 
 
-def _seen(desk: Desk) -> tuple[object, ...]:
-    return desk.state, desk.jobs, desk.reason, desk.cap
-
-
-def _told(before: Desk, after: Desk, mail: Mail) -> list[Letter]:
-    """Tell the CEO and the others of a new state."""
-    letters: list[Letter] = []
-    if _seen(before) == _seen(after):
-        return letters
-    letters.append(_status(after, mail))
-    if after.final:
-        return [*letters, Letter(to="budget", message=m.Close(state=after.final))]
-    if after.paused and not before.paused:
-        hold = m.HoldWork(reason=after.reason)
-        letters += [Letter(to=role, message=hold) for role in ("engineer", "qa")]
-    if after.pauses > before.pauses:
-        letters.append(_wake("pause", after.pause_ends_ns))
-        if after.new_period_ns:
-            letters.append(_wake("new_period", after.new_period_ns))
-    if after.asks_raise and after.asks_raise != before.asks_raise:
-        letters.append(Letter(to="approval", message=raise_request(after)))
-    return letters
-
-
-def _status(desk: Desk, mail: Mail) -> Letter:
-    tasks = tuple(
-        m.TaskStatus(title=job.plan.title, state=job.state, attempts=job.attempts) for job in desk.jobs
-    )
-    status = m.Status(
-        state=desk.state,
-        at=mail.seq,
-        reason=desk.reason,
-        fix=desk.fix,
-        tasks=tasks,
-        asks=desk.asks_raise or (desk.digest if desk.stage == "releasing" else ""),
-        refusal=desk.refusal,
-        raise_microusd=desk.raise_microusd if desk.asks_raise else 0,
-        cap_microusd=desk.cap,
-        deliverable=desk.files if desk.final == "completed" or desk.stage == "releasing" else {},
-    )
-    return Letter(to="ceo", message=status)
-
-
-def _wake(name: str, at_ns: int) -> Letter:
-    return Letter(to="clock", message=m.Wake(name=name, at_ns=at_ns))
-
-
-def _declined(reason: str) -> Letter:
-    return Letter(to="ceo", message=m.Declined(reason=reason))
-
-
-ROLE: Role[Desk] = Role(name="coo", version=2, state=Desk, handle=handle)
+ROLE: Role[Desk] = Role(name="coo", version=3, state=Desk, handle=handle)

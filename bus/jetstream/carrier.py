@@ -12,9 +12,10 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from bus import subjects
 from bus.envelope import Outgoing, Stored
 from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown, Unreachable, WrongCredentials
 from bus.jetstream.natspy import Client, Msg, nats
@@ -257,6 +258,14 @@ class JetStreamCarrier:
         await pull.start()
         self._pulls.append(pull)
         return pull
+
+    async def listen(self, mailbox: str, on_hint: Callable[[], None]) -> None:
+        async def hint(_: Msg) -> None:
+            on_hint()
+
+        await self.nc.subscribe(subjects.hint(mailbox, "*"), cb=hint)
+        with contextlib.suppress(nats.errors.Error, TimeoutError):  # it is sent again at a reconnect
+            await self.nc.flush(timeout=2)
 
     def consumer_failed(self, error: BaseException) -> None:
         self._fail(error)

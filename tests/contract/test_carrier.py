@@ -195,3 +195,17 @@ async def test_what_a_stopped_consumer_held_goes_to_the_next_one(world: Any) -> 
     await two.consume(MAIL_STREAM, "adder", 10, hands.take_and_ack)
 
     await eventually(lambda: hands.numbers() == [1], timeout_s=0.9)
+
+
+async def test_a_hint_says_that_a_mailbox_has_new_mail(world: Any) -> None:
+    listener, writer = await world.carrier(), await world.carrier()
+    heard: list[str] = []
+    await listener.listen("adder", lambda: heard.append("adder"))
+    await listener.listen("desk", lambda: heard.append("desk"))
+    first = await writer.publish(add(1))
+    await eventually(lambda: heard == ["adder"])
+    assert await listener.get(MAIL_STREAM, first.seq)  # it is there when the hint comes
+
+    await writer.publish(add(1))  # a second copy is no news
+    await writer.publish(add(2))
+    await eventually(lambda: heard == ["adder", "adder"])

@@ -51,6 +51,7 @@ def forbidden(principal: str) -> list[str]:
             for verb in ("CREATE", "UPDATE", "DELETE", "PURGE", "INFO", "MSG.GET", "MSG.DELETE", "SNAPSHOT")
         ]
     found += [f"$JS.API.CONSUMER.{verb}.COO.engineer" for verb in ("CREATE", "DELETE", "DURABLE.CREATE")]
+    found += ["coo.hint.model-engineer.m-1", "coo.hint.coo.m-1"]
     found += ["$JS.API.INFO", "$JS.API.STREAM.LIST", "$SYS.REQ.SERVER.PING", "coo.anything"]
     return found
 
@@ -102,13 +103,29 @@ async def test_every_subject_that_the_table_does_not_give_is_refused(nats: Any, 
 async def test_nobody_listens_to_another_s_inbox_or_to_the_mail_subjects(nats: Any, principal: str) -> None:
     errors: list[str] = []
     client = await raw(nats, principal, errors)
-    for subject in ("coo.m.>", "_INBOX.>", "_INBOX_admin.>", "$JS.>", ">"):
+    others = {"model-coo", "model-engineer", "model-qa", "sandbox", "coo"} - set(TABLE.readers_of(principal))
+    hints = [subjects.hint(mailbox, "*") for mailbox in others]
+    tried = ("coo.m.>", "coo.hint.>", "_INBOX.>", "_INBOX_admin.>", "$JS.>", ">", *hints)
+    for subject in tried:
         await client.subscribe(subject)
     await client.flush()
     async with asyncio.timeout(5):
-        while len(errors) < 5:
+        while len(errors) < len(tried):
             await asyncio.sleep(0.01)
     await client.close()
+
+
+@pytest.mark.parametrize("principal", [name for name in TABLE.processes if TABLE.readers_of(name)])
+async def test_a_reader_hears_that_its_answer_is_in_the_log(nats: Any, principal: str) -> None:
+    (mailbox,) = TABLE.readers_of(principal)
+    guard, reader = await nats.connect("budget"), await nats.connect(principal)
+    heard = asyncio.Event()
+    await reader.listen(mailbox, heard.set)
+    subject = subjects.mail("m-1", mailbox, "granted", "budget")
+    await guard.publish(Outgoing(subject, {"Nats-Msg-Id": "g", "ce-id": "g"}, b"{}"))
+
+    async with asyncio.timeout(5):
+        await heard.wait()
 
 
 @pytest.mark.parametrize("principal", ACTORS)

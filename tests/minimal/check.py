@@ -61,6 +61,9 @@ def commands() -> list[str]:
 def main() -> int:
     """Run the check; the exit code says whether everything worked."""
     options = _options()
+    if os.geteuid() == 0 and shutil.which("debootstrap") is None:
+        print("minimal: debootstrap is not here: apt-get install debootstrap", file=sys.stderr)
+        return 2
     wanted = commands()[: 1 if options.first else 2]
     users = [options.only] if options.only else ["root", "user"]
     root = _system(options.root) if os.geteuid() == 0 else None
@@ -86,7 +89,7 @@ def _options() -> argparse.Namespace:
 
 
 def _system(folder: Path | None) -> Path:
-    folder = (folder or Path(tempfile.mkdtemp(prefix="minimal-"))).absolute()
+    folder = folder.absolute() if folder else _folder("minimal-")
     if not (folder / "usr/bin/python3").exists():
         print(f"minimal: making a Debian with {PACKAGES} in {folder}", flush=True)
         argv = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(folder)]
@@ -99,9 +102,16 @@ def _system(folder: Path | None) -> Path:
     return folder
 
 
+def _folder(prefix: str) -> Path:
+    """Make a temporary folder that an ordinary user can look into."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder.chmod(0o755)
+    return folder
+
+
 def _as(user: str, root: Path | None, wanted: list[str], binds: list[str]) -> int:
     """Run the commands as one user in a fresh copy of the project; return 0 if all of them worked."""
-    base = root or Path(tempfile.mkdtemp(prefix="minimal-host-"))
+    base = root or _folder("minimal-host-")
     home = Path("/root" if user == "root" else f"/home/{USER}")
     copy = base / str(home / "coo").lstrip("/")
     _copy(copy, 0 if user == "root" else UID)

@@ -13,7 +13,7 @@ from memory_company import OVER, MemoryCompany, memory_company
 
 from actors import messages as m
 from actors import raising
-from actors.desk.books import read_letters
+from actors.desk.guardmail import read_letters
 from actors.desk.proof import prove
 from actors.performers.scripted import SCRIPTS
 from actors.table import TABLE

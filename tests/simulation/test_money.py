@@ -15,7 +15,7 @@ from provider import KEY, Manner, Provider, running_provider
 
 from actors import messages as m
 from actors.company import serve
-from actors.desk.books import read_letters
+from actors.desk.guardmail import read_letters
 from actors.desk.proof import prove
 from actors.performers.bill import Bill, NoMoney, Price
 from actors.performers.model import ModelPerformer

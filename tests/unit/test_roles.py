@@ -82,10 +82,13 @@ SAMPLES: dict[str, list[msgspec.Struct]] = {
         reply("plan", "failed", error="no_script"),
     ],
     "opened": [m.Opened()],
+    "queued": [m.Queued(slots=1)],
     "approved": [m.Approved(digest=DIGEST), m.Approved(digest="other")],
     "rejected": [m.Rejected(digest=DIGEST), m.Rejected(digest=RAISE)],
     "expired": [m.Expired(digest=DIGEST), m.Expired(digest=RAISE)],
-    "tick": [m.Tick(name=name, at_ns=1) for name in ("deadline", "pause", "new_period", DIGEST, RAISE)],
+    "tick": [
+        m.Tick(name=name, at_ns=1) for name in ("deadline", "pause", "park", "new_period", DIGEST, RAISE)
+    ],
     "error": [Error(mailbox="qa", seq=1, reason="raised", detail="d")],
     "request": [
         m.Request(what="release", digest=DIGEST, why="w", timeout_s=1),
@@ -103,6 +106,7 @@ SAMPLES: dict[str, list[msgspec.Struct]] = {
     "settle": [m.Settle(attempt="c.1", microusd=3), m.Settle(attempt="c.9", microusd=3)],
     "void": [m.Void(attempt="c.1", proof="not_sent")],
     "open": [m.Open(cap_microusd=100)],
+    "park": [m.Park()],
     "close": [m.Close(state="completed")],
 }
 

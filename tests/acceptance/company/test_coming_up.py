@@ -64,7 +64,8 @@ def test_it_says_where_everything_is(running: Company) -> None:
     assert ready["pid"] == running.process.pid
     assert ready["data_dir"] == str(running.data_dir)
     assert (ready["sandbox"], ready["model"]) == ("bubblewrap", "scripted")
-    assert ready["limits"] == {"daily_usd": "20.00", "monthly_usd": "200.00", "mission_usd": "1.00"}
+    money = {"daily_usd": "20.00", "monthly_usd": "200.00", "mission_usd": "1.00"}
+    assert ready["limits"] == {**money, "safety_margin_percent": 0, "call_tokens": None, "slots": 5}
     run = running.run
     assert (run["url"], run["pid"], run["actors"]) == (ready["url"], ready["pid"], ready["actors"])
 
@@ -157,7 +158,8 @@ def test_when_it_is_killed_nothing_is_left_and_it_starts_again(company: Company)
 
 
 def test_limits_are_sent_once_and_again_only_when_they_change(company: Company) -> None:
-    usual = {"day_microusd": 20_000_000, "month_microusd": 200_000_000, "mission_microusd": 1_000_000}
+    money = {"day_microusd": 20_000_000, "month_microusd": 200_000_000, "mission_microusd": 1_000_000}
+    usual = {**money, "slots": 5}
     for daily, count in (("20.00", 1), ("20.00", 1), ("5.00", 2)):
         company.env["COO_LIMITS__DAILY_USD"] = daily
         company.start()

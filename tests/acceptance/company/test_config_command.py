@@ -24,7 +24,8 @@ def own(company: Company, tmp_path: Path) -> Path:
 
 def test_it_shows_what_is_in_force(company: Company, own: Path) -> None:
     tree = company.json("config", "show", env={"COO_LIMITS__MISSION_USD": "0.10"})
-    assert tree["limits"] == {"daily_usd": "3.00", "monthly_usd": "200.00", "mission_usd": "0.10"}
+    money = {"daily_usd": "3.00", "monthly_usd": "200.00", "mission_usd": "0.10"}
+    assert tree["limits"] == {**money, "safety_margin_percent": 0, "call_tokens": None, "slots": 5}
     shown = company.coo("config", "show").stdout.splitlines()
     assert 'limits.daily_usd: "3.00"' in shown
     assert "bus.ack_wait_s: 10" in shown

@@ -56,6 +56,28 @@ async def test_limits_are_set_and_used(desk: Any, company: Any) -> None:
         assert (today["limit_usd"], today["left_usd"]) == ("0.00", "0.00")
 
 
+async def test_a_role_out_of_tokens_goes_on_when_its_cap_is_raised(desk: Any, company: Any) -> None:
+    desk.env["COO_MISSION__ROLE_TOKENS__ENGINEER"] = "100"
+    async with company():
+        slots = await desk("budget", "set", "--slots", "3", "--json")
+        assert slots.json["slots"] == 3
+        said = await desk("mission", "Say hello", "--wait", *WAIT)
+        assert said.code == 5
+        name = said.out.split()[0]
+        assert "no tokens: the next call may take" in said.out
+        shown = (await desk("show", name, "--json")).json
+        assert shown["refusal"]["scope"] == "role_tokens"
+        assert shown["refusal"]["text"].endswith("100 left")
+        for wrong in ("engineer=5", "ceo=+5", "engineer=+x", "engineer=+-5", "engineer"):
+            refused = await desk("budget", "raise", name, "--tokens", wrong)
+            assert (refused.code, "--tokens engineer=+50000" in refused.err) == (2, True)
+        assert (await desk("budget", "raise", name)).code == 2
+        raised = await desk("budget", "raise", name, "--tokens", "engineer=+1000000", "--json")
+        assert raised.json["raised_by_tokens"] == {"engineer": 1_000_000}
+        assert (await desk("follow", name, *WAIT)).code == 0
+        assert (await desk("audit", "--json")).json["violations"] == []
+
+
 async def test_prices_are_shown_and_a_stale_one_is_an_error(desk: Any, tmp_path: Path) -> None:
     shown = await desk("prices", "--json")
     assert shown.code == 0

@@ -124,7 +124,9 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 def test_the_terms_are_those_of_the_settings_unless_the_order_says_otherwise() -> None:
     models = {"coo": "scripted", "engineer": "scripted", "qa": "scripted"}
-    settled = m.Terms(models=models, deadline_s=172_800, ask_raise=True, on_new_day="resume")
+    settled = m.Terms(
+        models=models, deadline_s=172_800, ask_raise=True, on_new_day="resume", park_after_s=600
+    )
     assert resolve(Wish(goal="x")).mission.terms == settled
     asked = resolve(Wish(goal="x", approve="release", deadline="2h", model="scripted"))
     assert asked.mission.terms == msgspec.structs.replace(settled, deadline_s=7_200, ask_release=True)

@@ -330,7 +330,7 @@ def test_an_audit_finds_a_forged_grant_and_a_missing_answer() -> None:
     body = forged.body.replace(b"40", b"400")
     guard.decided[seq] = [msgspec.structs.replace(forged, body=body)]
     found = " ".join(guard.proof().violations)
-    assert "its limit is 100 (I1)" in found
+    assert "its limit is 100, less 0 (I1)" in found
     assert "the guard's rules do not say this granted (I18)" in found
     guard.reserve("b.1", 10)
     guard.decided[seq] = []

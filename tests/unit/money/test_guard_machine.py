@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from actors import messages as m
-from actors.ledger import period
+from actors.ledger import Account, period
 
 MISSIONS = ("m-1", "m-2")
 CAP, DAY, MONTH = 100, 150, 220
+MARGIN, CALL_TOKENS, ROLE_TOKENS = 7, 40, {"model-qa": 90}
 
 attempts = st.sampled_from(["a", "b", "c", "d", "e"])
 missions = st.sampled_from(MISSIONS)
@@ -24,7 +25,7 @@ amounts = st.integers(0, 60)
 
 @dataclass
 class Line:
-    """One attempt in the model. `posted` and `pending` are what it binds now."""
+    """One attempt in the model. `posted` and `pending` are what it binds now, `took` its tokens."""
 
     mission: str
     attempt: str
@@ -36,6 +37,7 @@ class Line:
     posted: int = 0
     pending: int = 0
     nonce: str = ""
+    took: int = 0
 
 
 @dataclass
@@ -52,17 +54,25 @@ class Model:
 
     def sums(self, mission: str, day: str) -> list[tuple[int, int, int]]:
         """Return (limit, posted, pending) of the mission, the day and the month."""
+        kept = -(-self.caps[mission] * MARGIN // 100)
         chosen = (
-            (self.caps[mission], [x for x in self.lines if x.mission == mission]),
+            (self.caps[mission] - kept, [x for x in self.lines if x.mission == mission]),
             (DAY, [x for x in self.lines if x.day == day]),
             (MONTH, [x for x in self.lines if x.day[:7] == day[:7]]),
         )
         return [(limit, sum(x.posted for x in xs), sum(x.pending for x in xs)) for limit, xs in chosen]
 
+    def tokens(self, mission: str, by: str) -> tuple[int, int]:
+        """Return the tokens that a holder has taken and those that are held for it."""
+        lines = [x for x in self.lines if (x.mission, x.by) == (mission, by)]
+        taken = sum(x.took for x in lines if x.status in ("settled", "in_doubt"))
+        return taken, sum(x.took for x in lines if x.status in ("held", "sent"))
+
     def expire(self) -> None:
         for x in self.lines:
             if x.status in ("held", "sent") and x.until_ns <= self.now_ns:
                 x.posted = x.pending if x.status == "sent" else 0
+                x.took = x.took if x.status == "sent" else 0
                 x.status, x.pending = ("in_doubt" if x.status == "sent" else "released"), 0
 
     def serve(self) -> None:
@@ -75,11 +85,15 @@ class Model:
             sums = self.sums(x.mission, day)
             taken = [sum(need_of(w) for w in ahead if n or w.mission == x.mission) for n in range(3)]
             rooms = [lim - po - pe - t for (lim, po, pe), t in zip(sums, taken, strict=True)]
-            bad = not 0 < need <= x.order.microusd or x.mission in self.frozen
-            if bad or any(need > limit - posted for limit, posted, _ in sums):
+            bad = not 0 < need <= x.order.microusd or x.mission in self.frozen or x.order.tokens > CALL_TOKENS
+            posted, pending = self.tokens(x.mission, x.by)
+            cap, wanted = ROLE_TOKENS.get(x.by, 10**9), x.order.tokens
+            asked = sum(w.order.tokens for w in ahead if w.order and (w.mission, w.by) == (x.mission, x.by))
+            if bad or any(need > limit - po for limit, po, _ in sums) or wanted > cap - posted:
                 x.status = "refused"
-            elif need <= min(rooms):
+            elif need <= min(rooms) and wanted <= cap - posted - pending - asked:
                 x.pending, x.status, x.day = min(x.order.microusd, *rooms), "held", day
+                x.took = wanted
                 x.until_ns = self.now_ns + x.order.timeout_s * SECOND
             elif self.now_ns >= x.until_ns:
                 x.status = "refused"
@@ -97,7 +111,9 @@ class GuardMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.guard = GuardWorld().limits(DAY, MONTH).open(CAP, "m-1").open(CAP, "m-2")
+        self.guard = GuardWorld().limits(DAY, MONTH, call_tokens=CALL_TOKENS)
+        for mission in MISSIONS:
+            self.guard.open(CAP, mission, margin_percent=MARGIN, role_tokens=ROLE_TOKENS)
         self.model = Model(now_ns=self.guard.now_ns)
 
     def say(self, message: Any, mission: str, sender: str = "") -> None:
@@ -112,9 +128,12 @@ class GuardMachine(RuleBasedStateMachine):
         asked=amounts,
         floor=amounts,
         wait=st.sampled_from([0, 9]),
+        tokens=st.sampled_from([5, 30, 41]),
     )
-    def reserve(self, mission: str, name: str, by: str, asked: int, floor: int, wait: int) -> None:
-        order = m.Reserve(attempt=name, microusd=asked, timeout_s=8, floor=floor, wait_s=wait)
+    def reserve(
+        self, mission: str, name: str, by: str, asked: int, floor: int, wait: int, tokens: int
+    ) -> None:
+        order = m.Reserve(attempt=name, microusd=asked, timeout_s=8, floor=floor, wait_s=wait, tokens=tokens)
         self.say(order, mission, by)
         if self.model.find(mission, name) is None:
             until_ns = self.model.now_ns + wait * SECOND
@@ -129,18 +148,19 @@ class GuardMachine(RuleBasedStateMachine):
             line.status, line.nonce = "sent", nonce
         self.model.serve()
 
-    @rule(mission=missions, name=attempts, by=senders, cost=amounts)
-    def settle(self, mission: str, name: str, by: str, cost: int) -> None:
-        self.say(m.Settle(attempt=name, microusd=cost), mission, by)
+    @rule(mission=missions, name=attempts, by=senders, cost=amounts, took=st.sampled_from([1, 50]))
+    def settle(self, mission: str, name: str, by: str, cost: int, took: int) -> None:
+        self.say(m.Settle(attempt=name, microusd=cost, input_tokens=took), mission, by)
         line = self.model.find(mission, name)
         held = 0
         if line is None or line.status == "waiting":
             day = period(self.model.now_ns)[0]
             self.model.frozen.add(mission)
             if line is None:
-                self.model.lines.append(Line(mission, name, by, None, day, "settled", posted=cost))
+                self.model.lines.append(Line(mission, name, by, None, day, "settled", posted=cost, took=took))
             else:  # it was not granted yet: what was billed is booked, and the queue is no way to get more
                 line.status, line.posted, line.day, line.by = "settled", cost, day, by
+                line.took = took
         elif line.by != by:
             self.model.frozen.add(mission)
         elif line.status != "settled":
@@ -148,7 +168,7 @@ class GuardMachine(RuleBasedStateMachine):
             if cost > held or line.status in ("voided", "released", "refused"):
                 self.model.frozen.add(mission)
             line.day = line.day if held else period(self.model.now_ns)[0]
-            line.status, line.posted, line.pending = "settled", cost, 0
+            line.status, line.posted, line.pending, line.took = "settled", cost, 0, took
         self.model.serve()
 
     @rule(mission=missions, name=attempts, by=senders, nonce=st.sampled_from(["", "x"]))
@@ -159,7 +179,7 @@ class GuardMachine(RuleBasedStateMachine):
             if line.status == "waiting":
                 self.model.lines.remove(line)
             elif line.status == "held" or (line.status == "sent" and line.nonce == nonce):
-                line.status, line.pending = "voided", 0
+                line.status, line.pending, line.took = "voided", 0, 0
         self.model.serve()
 
     @rule(mission=missions, more=st.integers(1, 30))
@@ -183,6 +203,9 @@ class GuardMachine(RuleBasedStateMachine):
             account = ledger.missions[name].account
             assert account.posted == sum(x.posted for x in lines)
             assert account.pending == sum(x.pending for x in lines)
+            for by in ("model-engineer", "model-qa"):
+                tokens = ledger.missions[name].tokens.get(by, Account())
+                assert (tokens.posted, tokens.pending) == self.model.tokens(name, by)
             assert ledger.missions[name].in_doubt == sum(x.posted for x in lines if x.status == "in_doubt")
         for day, account in ledger.days.items():
             assert account.posted == sum(x.posted for x in self.model.lines if x.day == day)

@@ -1,6 +1,6 @@
 """A storm over the money: processes that hold and settle, while callers, guards and the server are killed.
 
-    python tests/faults/storm.py --holds 1000 --seed 1
+    python tests/faults/money_storm.py --holds 1000 --seed 1
 
 Eight processes make random calls on four shared caps through the real money path, to a provider with a meter
 of its own. `kill -9` hits callers, both guards and nats-server at random. Prints what came of it as JSON.
@@ -28,7 +28,7 @@ sys.path += [str(FOLDER.parent), str(FOLDER.parent / "acceptance")]
 from running import Company, in_loop, running_company, until  # noqa: E402
 
 from actors import messages as m  # noqa: E402
-from actors.desk.books import read_books  # noqa: E402
+from actors.desk.guardmail import read_books  # noqa: E402
 from actors.table import TABLE  # noqa: E402
 from bus.envelope import open_letter  # noqa: E402
 from bus.jetstream import connect  # noqa: E402
@@ -161,6 +161,7 @@ def storm(folder: Path, holds: int, seed: int, cap: int, pause_s: tuple[float, f
         audit = json.loads(company.coo("audit", "--json").stdout)
         books = in_loop(lambda: _books(company))
     provider.shutdown()
+    provider.server_close()
     return _checked(audit, books, meter, kills, cap) | {"storm_s": f"{took_s:.1f}"}
 
 

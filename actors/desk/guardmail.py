@@ -1,0 +1,74 @@
+"""The guard's mail and letters, read from the log and taken into the books one by one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import NamedTuple
+
+from actors.desk.books import Books
+from actors.desk.record import decided_at, pages
+from actors.table import TABLE
+from bus import burials
+from bus.envelope import Mail, Stored, open_mail
+from bus.errors import BadMail
+from bus.ports import Carrier
+from bus.subjects import MAIL_STREAM
+
+
+class Letters(NamedTuple):
+    """What a log holds of the guard: its mail, and its own letters by the sequence they were decided at."""
+
+    mail: list[Stored]
+    decided: dict[int, list[Stored]]
+
+
+async def read_letters(carrier: Carrier) -> Letters:
+    """Read the guard's mail and its letters."""
+    mail = [stored async for page in pages(carrier, MAIL_STREAM, "coo.m.*.budget.>") for stored in page]
+    decided: dict[int, list[Stored]] = defaultdict(list)
+    async for page in pages(carrier, MAIL_STREAM, "coo.m.*.*.*.budget"):
+        for stored in page:
+            decided[decided_at(stored)].append(stored)
+    buried = burials.found_in(mail)
+    return Letters([stored for stored in mail if stored.seq not in buried], decided)
+
+
+class Walk:
+    """Goes through the guard's mail in order, each mail once however often it came."""
+
+    def __init__(self, letters: Letters) -> None:
+        self.books = Books()
+        self._letters = letters
+        self._seen: set[tuple[str, str, str]] = set()
+        self._now_ns = 0
+
+    def step(self, stored: Stored) -> bool:
+        """Take in one mail and what the guard decided on it; returns whether it was new."""
+        self._now_ns = max(self._now_ns, stored.time_ns)
+        mail = opened(stored, self._now_ns)
+        if mail is None or (mail.mission, mail.sender, mail.id) in self._seen:
+            return False
+        self._seen.add((mail.mission, mail.sender, mail.id))
+        self.books.take(mail)
+        for letter in self._letters.decided.get(stored.seq, ()):
+            answer = opened(letter, letter.time_ns)
+            if answer is not None:
+                self.books.answer(answer.mission, answer.to, answer.message)
+        return True
+
+
+def opened(stored: Stored, now_ns: int) -> Mail | None:
+    """Return a message decoded, or None if it is no mail of the company's."""
+    try:
+        return open_mail(TABLE, stored, now_ns)
+    except BadMail:
+        return None
+
+
+async def read_books(carrier: Carrier) -> Books:
+    """Recompute the company's money from the log."""
+    letters = await read_letters(carrier)
+    walk = Walk(letters)
+    for stored in letters.mail:
+        walk.step(stored)
+    return walk.books
