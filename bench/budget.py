@@ -70,10 +70,10 @@ class Guarded:
         self._seq = await self._write(order)
         pattern = subjects.mail(self._mission, MODELS[self._principal], "granted", "budget")
         while True:
-            for stored in await self._carrier.read(MAIL_STREAM, pattern, self._seq):
+            for stored in await looking.wait() or await self._carrier.read(MAIL_STREAM, pattern, self._seq):
                 if attempt_in(stored.body) == attempt:
+                    looking.close()
                     return self._seq
-            await looking.wait()
 
     async def settle(self) -> None:
         await self._write(m.Settle(attempt=f"{os.getpid()}-{self._n}.1", microusd=500))

@@ -27,7 +27,7 @@ class MemoryServer:
         self._topology = topology
         self._streams = {spec.name: _MemoryStream(spec) for spec in topology.streams}
         self._consumers = {spec.name: _MemoryConsumer(self, spec) for spec in topology.consumers}
-        self.listeners: list[tuple[MemoryCarrier, str, Callable[[], None]]] = []
+        self.listeners: list[tuple[MemoryCarrier, str, Callable[[Stored], None]]] = []
 
     def connect(self) -> MemoryCarrier:
         return MemoryCarrier(self)
@@ -52,9 +52,9 @@ class MemoryServer:
             raise NotSetUp(f"no stream stores {message.subject}")
         ack = self._streams[spec.name].append(message, self.clock())
         if not ack.duplicate:
-            for _, pattern, on_hint in self.listeners:
+            for _, pattern, on_mail in self.listeners:
                 if matches(pattern, message.subject):
-                    on_hint()
+                    on_mail(self._streams[spec.name].messages[ack.seq - 1])
             for consumer in self._consumers.values():
                 if consumer.spec.stream == spec.name:
                     consumer.offer(ack.seq)
@@ -276,8 +276,8 @@ class MemoryCarrier:
         found.pump()
         return pull
 
-    async def listen(self, mailbox: str, on_hint: Callable[[], None]) -> None:
-        self._server.listeners.append((self, mailbox_filter(mailbox), on_hint))
+    async def listen(self, mailbox: str, on_mail: Callable[[Stored], None]) -> None:
+        self._server.listeners.append((self, mailbox_filter(mailbox), on_mail))
 
     def _pull_failed(self, error: asyncio.Future[BaseException]) -> None:
         if not error.cancelled() and not self._failed.done():

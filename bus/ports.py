@@ -121,8 +121,8 @@ class Carrier(Protocol):
         """
         ...
 
-    async def listen(self, mailbox: str, on_hint: Callable[[], None]) -> None:
-        """Call back when new mail of a mailbox is in the log. Only a hint to read it: some never come."""
+    async def listen(self, mailbox: str, on_mail: Callable[[Stored], None]) -> None:
+        """Call back with new mail of a mailbox once it is in the log. Some never comes: read the log, too."""
         ...
 
     async def failed(self) -> BaseException:

@@ -106,7 +106,7 @@ def stream_config(stream: Stream) -> dict[str, Any]:
     }
     if stream.hints:
         source, hint = stream.hints
-        config["republish"] = {"src": source, "dest": hint, "headers_only": True}
+        config["republish"] = {"src": source, "dest": hint}
     if stream.write_once:
         config |= {"discard": "new", "max_msgs_per_subject": 1, "discard_new_per_subject": True}
     return config

@@ -15,7 +15,7 @@ SECOND_NS = 1_000_000_000
 class Stream:
     """A file-backed stream with limits retention, no age limit, no purge, no delete, no rollup.
 
-    `hints`: what it stores under the first pattern it announces, without the body, under the second.
+    `hints`: what it stores under the first pattern it passes on under the second.
     """
 
     name: str

@@ -116,10 +116,10 @@ class ChaosCarrier:
 
         return await self._carrier.consume(stream, consumer, window, handle)
 
-    async def listen(self, mailbox: str, on_hint: Callable[[], None]) -> None:
-        def hint() -> None:
+    async def listen(self, mailbox: str, on_mail: Callable[[Stored], None]) -> None:
+        def hint(stored: Stored) -> None:
             if not self._fate.happens(self._fate.odds.lost_hint):
-                on_hint()
+                on_mail(stored)
 
         await self._carrier.listen(mailbox, hint)
 

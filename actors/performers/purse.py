@@ -139,8 +139,8 @@ class Purse:
         """Get hold of an attempt that this process may send, or of an answer that was paid for."""
         looking, n = await self._hints.looking(), 0
         try:
+            attempts = await self._attempts(order)
             while True:
-                attempts = await self._attempts(order)
                 n = max(attempts, default=0)
                 last = attempts.get(n)
                 if last is not None and last.settled is not None and last.settled.answer is not None:
@@ -149,19 +149,26 @@ class Purse:
                     if sum(1 for one in attempts.values() if one.nonce and not one.voided) >= _MAX_SENT:
                         raise TooManyAttempts(f"{_MAX_SENT} attempts at {order.id} came to nothing")
                     n += 1
-                    looking.again()
+                    attempts[n] = Attempt()
                     await self._reserve(order, n, price)
                 elif last.refused is not None:
                     raise NoMoney(last.refused.refusal)
                 elif last.granted is not None and not last.nonce:
                     if await self._claim(order, n, last.granted, last.granted_at):
                         return await self._paid_meanwhile(order, n) or _Claim(n, last.granted)
-                else:
-                    await looking.wait()  # for the guard, or for the process that sent it
+                    attempts = await self._attempts(order)  # somebody else was first
+                else:  # for the guard, or for the process that sent it
+                    heard = await looking.wait()
+                    for stored in heard:
+                        self._note(attempts, stored, order)
+                    if not heard:
+                        attempts = await self._attempts(order)
         except asyncio.CancelledError:
             if n:  # leave the queue; what another process has sent meanwhile is not touched by this
                 await self._surely(self._void(order, n, "not_sent"))
             raise
+        finally:
+            looking.close()
 
     async def _paid_meanwhile(self, order: Mail, n: int) -> Paid | None:
         """Look again, after our own `sent`, whether another attempt was settled, and give ours back then.

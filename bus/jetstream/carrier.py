@@ -20,7 +20,7 @@ from bus.envelope import Outgoing, Stored
 from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown, Unreachable, WrongCredentials
 from bus.jetstream.natspy import Client, Msg, nats
 from bus.jetstream.pull import Pull
-from bus.jetstream.reading import Read
+from bus.jetstream.reading import Read, stored_in
 from bus.ports import Handler, Leases, PubAck
 from bus.structured import structlog
 
@@ -259,9 +259,9 @@ class JetStreamCarrier:
         self._pulls.append(pull)
         return pull
 
-    async def listen(self, mailbox: str, on_hint: Callable[[], None]) -> None:
-        async def hint(_: Msg) -> None:
-            on_hint()
+    async def listen(self, mailbox: str, on_mail: Callable[[Stored], None]) -> None:
+        async def hint(msg: Msg) -> None:
+            on_mail(stored_in(msg.headers or {}, msg.data))
 
         await self.nc.subscribe(subjects.hint(mailbox, "*"), cb=hint)
         with contextlib.suppress(nats.errors.Error, TimeoutError):  # it is sent again at a reconnect
