@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from bus import blobs, subjects
-from bus.envelope import MAX_BODY_BYTES, Outgoing, base_headers, digest, encode
+from bus.envelope import MAX_BODY_BYTES, Outgoing, Stored, base_headers, digest, encode
 from bus.errors import NewerVersion
 from bus.fold import Fold, Role
 from bus.ports import Carrier
@@ -15,27 +15,61 @@ from bus.subjects import MAIL_STREAM
 from bus.table import CHECKPOINT, Checkpoint, Table
 
 
-async def load(carrier: Carrier, table: Table, role: Role[Any], key: str) -> Fold[Any]:
-    """Return a key's fold as its last checkpoint has it, else one that has seen nothing.
+class Start(NamedTuple):
+    """Where a fold begins: at a checkpoint, whose version may be a lower one, or at nothing (version 0)."""
 
-    Any checkpoint of this version is right, since reading goes on from its position: an older one only
-    costs a longer read.
+    fold: Fold[Any]
+    version: int
+
+
+async def load(carrier: Carrier, table: Table, role: Role[Any], key: str) -> Start:
+    """Return a key's fold as its newest checkpoint has it, else one that has seen nothing.
+
+    A state of a lower version is read as one of this version: a state only ever grows, by fields with
+    defaults. One that cannot be read so is left out, and the fold begins at nothing.
 
     Raises:
         NewerVersion: a later version of this role has written here.
         BlobMismatch: the checkpoint's blob is not there.
     """
+    newest = await _newest(carrier, role.name, key)
+    if newest is None:
+        return Start(Fold(table, role), 0)
+    if newest.version > role.version:
+        raise NewerVersion(f"{key} was decided by version {newest.version} of {role.name}")
+    content = await blobs.get(carrier, newest.blob) if newest.blob else bytes(newest.fold)
     fold: Fold[Any] = Fold(table, role)
-    last = await carrier.last(MAIL_STREAM, subjects.mail(key, role.name, CHECKPOINT, role.name))
+    try:
+        fold.restore(newest, content)
+    except msgspec.ValidationError:
+        if newest.version == role.version:
+            raise
+        fold = Fold(table, role)
+    return Start(fold, newest.version)
+
+
+async def _newest(carrier: Carrier, role: str, key: str) -> Checkpoint | None:
+    """Return the checkpoint with the greatest (version, position).
+
+    The last in the log may be a late one of a process that stood still. A greater one can only stand
+    behind the last one's position: no checkpoint is written before its position, and no fold passes the
+    checkpoint of a higher version.
+    """
+    subject = subjects.mail(key, role, CHECKPOINT, role)
+    last = await carrier.last(MAIL_STREAM, subject)
     if last is None:
-        return fold
-    checkpoint = msgspec.json.decode(last.body, type=Checkpoint)
-    if checkpoint.version > role.version:
-        raise NewerVersion(f"{key} was decided by version {checkpoint.version} of {role.name}")
-    if checkpoint.version == role.version:
-        blob = checkpoint.blob
-        fold.restore(checkpoint, await blobs.get(carrier, blob) if blob else bytes(checkpoint.fold))
-    return fold
+        return None
+    newest = _decode(last)
+    read_to = newest.position
+    while read_to < last.seq:
+        for stored in await carrier.read(MAIL_STREAM, subject, read_to + 1):
+            newest = max(newest, _decode(stored), key=lambda one: (one.version, one.position))
+            read_to = stored.seq
+    return newest
+
+
+def _decode(stored: Stored) -> Checkpoint:
+    return msgspec.json.decode(stored.body, type=Checkpoint)
 
 
 async def letter(carrier: Carrier, role: Role[Any], key: str, position: int, fold: bytes) -> Outgoing:

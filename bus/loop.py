@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bus import checkpoints, deadletters, subjects
+from bus import checkpoints, deadletters, subjects, versions
 from bus.envelope import Outgoing, Stored, base_headers, digest, encode
-from bus.errors import DecisionChanged
+from bus.errors import DecisionChanged, NewerVersion
 from bus.fold import Decision, Role
-from bus.ports import Carrier, Consumer, Delivery
+from bus.ports import BEHIND_S, Carrier, Consumer, Delivery
 from bus.progress import HALTED_NAK_S, Entry, Key, Nobody, Path, Told
 from bus.publisher import Publisher
 from bus.structured import structlog
@@ -191,9 +191,9 @@ class RoleLoop:
     async def _catch_up(self, key: Key, stored: Stored) -> None:
         """Bring a key's fold up to a mail, reading what may be missing from the log."""
         if key.fold is None:
-            await self._load(key)
+            await self._load(key, stored.seq)
         assert key.fold is not None
-        while key.fold.position < stored.seq:
+        while key.error is None and key.fold.position < stored.seq:
             if key.ahead and key.ahead[0].seq <= stored.seq:
                 await self._fold_read(key, key.ahead.popleft())
             elif (
@@ -207,16 +207,26 @@ class RoleLoop:
                 await self._read_ahead(key)
         key.in_log = None
 
-    async def _load(self, key: Key) -> None:
-        key.fold = fold = await checkpoints.load(self.carrier, self.table, self.role, key.name)
-        key.complete_to = fold.position
-        key.checkpoint_at = fold.count
+    async def _load(self, key: Key, seq: int) -> None:
+        start = await checkpoints.load(self.carrier, self.table, self.role, key.name)
+        key.fold = start.fold
+        key.complete_to = start.fold.position
+        key.checkpoint_at = start.fold.count
+        if start.version < self.role.version:
+            mission = self._missions_of(key)
+            try:
+                key.earlier = await versions.take_over(self.carrier, self.role, key.name, mission, start, seq)
+            except DecisionChanged as error:
+                key.halt(error)
+
+    def _missions_of(self, key: Key) -> str:
+        return "*" if self._per_company else key.name
 
     async def _read_ahead(self, key: Key) -> None:
-        pattern = mailbox_filter(self.role.name, "*" if self._per_company else key.name)
+        pattern = mailbox_filter(self.role.name, self._missions_of(key))
         page = await self.carrier.read(MAIL_STREAM, pattern, key.complete_to + 1)
         if not page:
-            await asyncio.sleep(0.02)  # a follower answered before it had what was delivered
+            await asyncio.sleep(BEHIND_S)
             return
         key.ahead.extend(page)
         key.complete_to = page[-1].seq
@@ -229,7 +239,7 @@ class RoleLoop:
 
     async def _letters_in_log(self, key: Key, start: int) -> dict[str, Stored]:
         """Read what this role has already sent for a key, by letter id, from a sequence on."""
-        mission = "*" if self._per_company else key.name
+        mission = self._missions_of(key)
         found: dict[str, Stored] = {}
         for stream, pattern, since in (
             (MAIL_STREAM, subjects.mail(mission, "*", "*", self.role.name), start),
@@ -252,18 +262,28 @@ class RoleLoop:
             key.entries.append(entry)
         for letter in letters:
             self._publisher.send(letter, entry)
-        if key.fold.count - key.checkpoint_at >= self.settings.checkpoint_every and key.snapshot is None:
+        due = key.fold.count - key.checkpoint_at >= self.settings.checkpoint_every
+        if due and key.snapshot is None and key.error is None:
             self._take_snapshot(key)
 
     def _missing(self, key: Key, decision: Decision) -> Sequence[Outgoing]:
         """Return what is to be published: for old mail only what the log has not."""
         letters = [*decision.letters, *self._dead(decision)]
+        if key.error is not None:
+            return ()
+        if key.earlier is not None and decision.stored.seq < key.earlier.until:
+            try:
+                key.earlier.compare(decision)
+            except DecisionChanged as error:
+                key.halt(error)
+                return ()
         if key.in_log is None or not self._is_old(decision.stored):
             return letters
         for letter in letters:
             stored = key.in_log.get(letter.headers["ce-id"])
             if stored is not None and not letter.same_as(stored):
-                key.halt(DecisionChanged(self.role.name, key.name, stored.seq, decision.stored.seq))
+                at, version = decision.stored.seq, versions.version_of(stored)
+                key.halt(DecisionChanged(self.role.name, key.name, stored.seq, at, version))
                 return ()
         return [letter for letter in letters if letter.headers["ce-id"] not in key.in_log]
 
@@ -290,7 +310,13 @@ class RoleLoop:
         delivery.nak(delay_s)
 
     def report_halt(self, key: Key, error: DecisionChanged) -> None:
-        """Tell the company that a key is stopped; the guard's process ends instead: fail closed."""
+        """Tell the company that a key is stopped; the guard's process ends instead: fail closed.
+
+        So does a process that finds a letter of a later version: that one is not to be disputed.
+        """
+        if error.version > self.role.version:
+            self._die(NewerVersion(f"letter {error.seq} is by version {error.version} of {self.role.name}"))
+            return
         log.critical("decision.changed", role=self.role.name, key=key.name, error=str(error))
         if self._per_company:
             self._die(error)

@@ -62,7 +62,8 @@ async def _compare(carrier: Carrier, message: Outgoing, seq: int) -> Outgoing | 
         return None
     if stored.subject == message.subject:
         _, _, key, _, _, sender = message.subject.split(".")
-        raise DecisionChanged(sender, key, seq, int(message.headers.get("coo-at", 0)))
+        version = int(stored.headers.get("coo-version", 0))
+        raise DecisionChanged(sender, key, seq, int(message.headers.get("coo-at", 0)), version)
     log.critical("id.squatted", id=message.id, squatter=stored.subject, seq=seq)
     return message.under_id(digest(message.id, seq))
 

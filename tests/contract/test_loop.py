@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
-from contract_world import TOY, Add, Sum, add, eventually
+from contract_adder import ADDER, UNLUCKY, Total, doomed, handle, serving, sums, wait_for
+from contract_world import TOY, Sum, add, eventually
 
 from bus import deadletters
 from bus.envelope import Letter, Mail, Outgoing, digest
@@ -20,68 +19,8 @@ from bus.loop import LoopSettings, RoleLoop
 from bus.subjects import DLQ_STREAM, MAIL_STREAM
 
 
-class Total(msgspec.Struct, frozen=True, kw_only=True):
-    total: int = 0
-
-
-def handle(state: Total, mail: Mail) -> Step:
-    assert isinstance(mail.message, Add)
-    if mail.message.number == UNLUCKY:
-        raise ValueError(f"{mail.message.number} is unlucky")
-    total = Total(total=state.total + mail.message.number)
-    return Step(total, [Letter(to="ceo", message=Sum(total=total.total))])
-
-
 def dishonest(state: Total, mail: Mail) -> Step:
     return Step(state, [Letter(to="ceo", message=Sum(total=-1))])
-
-
-UNLUCKY = 1300
-
-ADDER: Role[Total] = Role(name="adder", version=1, state=Total, handle=handle)
-SETTINGS = LoopSettings(ack_wait_s=1.0, drain_s=3.0)
-
-
-@asynccontextmanager
-async def serving(
-    carrier: Any, role: Role[Any] = ADDER, settings: LoopSettings = SETTINGS
-) -> AsyncIterator[asyncio.Task[None]]:
-    """Run a role loop; drained at the end."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(RoleLoop(role, TOY, carrier, settings).run(stop))
-    try:
-        yield task
-    finally:
-        stop.set()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-@asynccontextmanager
-async def doomed(
-    world: Any, role: Role[Any] = ADDER, settings: LoopSettings = SETTINGS
-) -> AsyncIterator[RoleLoop]:
-    """Run a role loop that ends as a killed process does: nothing flushed, saved or given back."""
-    carrier = await world.carrier()
-    loop = RoleLoop(role, TOY, carrier, settings)
-    await loop.start()
-    try:
-        yield loop
-    finally:
-        await world.kill(carrier)
-        loop._lease.cancel()
-        await loop._publisher.stop()
-
-
-async def sums(carrier: Any, mission: str = "m-1") -> list[int]:
-    """Return the totals that the adder sent, in the order of the log."""
-    stored = await carrier.read(MAIL_STREAM, f"coo.m.{mission}.ceo.sum.adder", 1)
-    return [msgspec.json.decode(one.body, type=Sum).total for one in stored]
-
-
-async def wait_for(look: Callable[[], Any], wanted: object, timeout_s: float = 6.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while await look() != wanted:
-            await asyncio.sleep(0.02)
 
 
 async def test_every_mail_is_decided_once_and_in_order(world: Any) -> None:
@@ -222,6 +161,7 @@ async def test_a_checkpoint_is_written_every_so_many_mails(world: Any) -> None:
     task = asyncio.create_task(RoleLoop(ADDER, TOY, await world.carrier(), settings).run(stop))
     for number in range(1, 11):
         await carrier.publish(add(number))
+        await wait_for(lambda: sums(carrier), [n * (n + 1) // 2 for n in range(1, number + 1)])  # noqa: B023
 
     async def positions() -> list[int]:
         found = await carrier.read(MAIL_STREAM, "coo.m.m-1.adder.checkpoint.adder", 1)
