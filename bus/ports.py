@@ -10,7 +10,6 @@ from typing import NamedTuple, Protocol
 
 from bus.envelope import Outgoing, Stored
 
-
 BEHIND_S = 0.02
 """How long to wait for a follower that answered before it had what was delivered."""
 

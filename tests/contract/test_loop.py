@@ -161,7 +161,7 @@ async def test_a_checkpoint_is_written_every_so_many_mails(world: Any) -> None:
     task = asyncio.create_task(RoleLoop(ADDER, TOY, await world.carrier(), settings).run(stop))
     for number in range(1, 11):
         await carrier.publish(add(number))
-        await wait_for(lambda: sums(carrier), [n * (n + 1) // 2 for n in range(1, number + 1)])  # noqa: B023
+        await wait_for(lambda: sums(carrier), [n * (n + 1) // 2 for n in range(1, number + 1)])
 
     async def positions() -> list[int]:
         found = await carrier.read(MAIL_STREAM, "coo.m.m-1.adder.checkpoint.adder", 1)
