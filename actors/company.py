@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sandbox import Backend
 
 FindBackend = Callable[[], Awaitable["Backend"]]
+FindRole = Callable[[str], Role[Any]]
 
 SANDBOX_RUNS = 4
 """Programs that one sandbox process runs at once."""
@@ -50,6 +51,7 @@ def loops(
     config: ActorConfig,
     find_backend: FindBackend | None = None,
     nonce: str = "",
+    find_role: FindRole = role,
 ) -> list[Loop]:
     """Return the loops that one actor process runs, a mailbox each.
 
@@ -57,11 +59,16 @@ def loops(
     """
     nonce = nonce or secrets.token_hex(8)
     names = [mailbox.name for mailbox in TABLE.mailboxes_of(process)]
-    return [_loop(name, carrier, config, find_backend, nonce) for name in names]
+    return [_loop(name, carrier, config, find_backend, nonce, find_role) for name in names]
 
 
 def _loop(
-    mailbox: str, carrier: Carrier, config: ActorConfig, find_backend: FindBackend | None, nonce: str
+    mailbox: str,
+    carrier: Carrier,
+    config: ActorConfig,
+    find_backend: FindBackend | None,
+    nonce: str,
+    find_role: FindRole,
 ) -> Loop:
     if mailbox == "clock":
         from actors.performers.clock import Clock
@@ -80,7 +87,7 @@ def _loop(
         name = mailbox.removeprefix("model-")
         model = ModelPerformer(name, TABLE, carrier, config.model, _clients(config.model), nonce)
         return _performer(model, carrier, config.bus, MODEL_CALLS)
-    return RoleLoop(role(mailbox), TABLE, carrier, _settings(config.bus))
+    return RoleLoop(find_role(mailbox), TABLE, carrier, _settings(config.bus))
 
 
 def _settings(bus: BusPart) -> LoopSettings:
