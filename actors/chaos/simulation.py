@@ -36,6 +36,9 @@ START_NS = 1_800_000_000_000_000_000
 _END_S = 4 * 3600.0
 """Virtual seconds after which a run that has not ended is a failure."""
 
+_BUDGET_MICROUSD = 10**7
+"""Enough for every attempt that may be in doubt."""
+
 _BUSY_S = 30.0
 """Virtual seconds in which a mission is usually played."""
 
@@ -150,10 +153,10 @@ class Simulation:
             for n in range(replicas):
                 self._keepers.append(asyncio.create_task(self._keep(process, f"{process}-{n}")))
         await self._say(
-            "budget", "company", m.Limits(day_microusd=10**7, month_microusd=10**8, mission_microusd=10**6)
+            "budget", "company", m.Limits(day_microusd=10**8, month_microusd=10**9, mission_microusd=10**6)
         )
         models = dict.fromkeys(("coo", "engineer", "qa"), "scripted")
-        mission = m.Mission(goal=GOAL, budget_microusd=10**6, terms=m.Terms(models=models))
+        mission = m.Mission(goal=GOAL, budget_microusd=_BUDGET_MICROUSD, terms=m.Terms(models=models))
         await self._say("coo", "m-1", mission)
         bills = [asyncio.create_task(self._bill_badly(n)) for n in range(self.odds.bad_bills)]
         try:
@@ -299,10 +302,18 @@ class Simulation:
             late.add(fact.attempt)
         return late
 
+    def _dropped(self) -> set[str]:
+        """Return the calls that a pause has ended: what they cost is paid for, and they are made again."""
+        replies = self.mail("reply")
+        causes = [s.headers["coo-cause"] for s, reply in replies if reply.status == "dropped"]
+        return {cause.partition("/")[2] for cause in causes}
+
     def ending(self) -> Ending:
         status = self.state()
         assert status is not None
+        dropped = self._dropped()
         bills = [fact for stored, fact in self.mail("settle") if stored.seq not in self.bad_bills]
+        bills = [fact for fact in bills if fact.attempt.rpartition(".")[0] not in dropped]
         settled = {fact.attempt: fact.microusd for fact in bills}
         held = {fact.attempt: fact.microusd for _, fact in self.mail("granted")}
         sent = {fact.attempt for _, fact in self.mail("sent")}

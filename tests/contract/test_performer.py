@@ -137,6 +137,24 @@ async def test_an_order_is_answered_once_and_names_what_it_answers(world: Any) -
     assert answer.headers["coo-cause"] == "desk/o-1"
 
 
+async def test_an_order_that_comes_again_while_it_is_performed_here_is_not_performed_twice(
+    world: Any,
+) -> None:
+    carrier, digger, stop = await world.carrier(), Digger(), asyncio.Event()
+    loop = PerformerLoop(
+        digger, TABLE, await world.carrier(), halts=HALTS, ack_wait_s=60.0, watch_s=0.05
+    )  # it keeps its leases as if the consumer waited for a minute: they run out after a second
+    task = asyncio.create_task(loop.run(stop))
+    await carrier.publish(letter(Dig(depth=99), "o-1"))
+    await eventually(lambda: [len(same) for same in loop._tasks.values()] == [2])
+    await carrier.publish(letter(Said(stop=True, at=41), "s-1", to="ceo"))
+    await wait_for_answers(carrier, [Dug(dropped_at=41)])
+    await eventually(lambda: not loop._tasks)
+    stop.set()
+    await task
+    assert digger.started == [99]
+
+
 async def test_an_order_with_an_answer_in_the_log_is_not_performed_again(world: Any) -> None:
     carrier, digger = await world.carrier(), Digger()
     await carrier.publish(letter(Dig(depth=3), "o-1"))
