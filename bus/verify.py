@@ -117,9 +117,9 @@ class _Verifier:
                 lower = self._lower(role, checkpoint, content)
                 continue
             self.checkpoints += 1
-            if content == fold.snapshot():
+            if _is_fold(content, fold):
                 continue
-            if lower is not None and content == lower.snapshot():
+            if lower is not None and _is_fold(content, lower):
                 self.taken_over[role.name, key] = _TakenOver(checkpoint.position, stored.seq)
                 fold = lower
             else:
@@ -198,6 +198,11 @@ class _Verifier:
             first = answered.setdefault((address.sender, cause), stored.seq)
             if first != stored.seq:
                 self.find(stored, f"a second answer to {order.seq}, the first is {first}")
+
+
+def _is_fold(content: bytes, fold: Fold[Any]) -> bool:
+    snapshot = fold.snapshot()
+    return content == snapshot or bool(msgspec.json.decode(content) == msgspec.json.decode(snapshot))
 
 
 def verify(

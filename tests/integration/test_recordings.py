@@ -123,6 +123,19 @@ def test_a_changed_decision_on_any_recorded_kind_of_mail_is_caught(name: str) ->
             compare(changed(role(name), kind), messages)
 
 
+@recorded
+@pytest.mark.parametrize("name", ROLES)
+def test_a_fold_goes_on_from_its_checkpoint_as_if_it_had_not_stopped(log: Path, name: str) -> None:
+    for mail in by_key(name, read_log(log)[1][MAIL_STREAM], 3).values():
+        whole, fold = Fold[Any](TABLE, role(name)), Fold[Any](TABLE, role(name))
+        for stored in mail:
+            assert fold.apply(stored).letters == whole.apply(stored).letters
+            snapshot = fold.snapshot()
+            assert snapshot == whole.snapshot()
+            fold = Fold[Any](TABLE, role(name))
+            fold.restore(Checkpoint(version=role(name).version, position=stored.seq), snapshot)
+
+
 def kept(before: Any, now: Any) -> bool:
     """Say whether a state has every field that it had, with its value."""
     if isinstance(before, dict):

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import CALM, PROFILES, Odds
 from actors.chaos.simulation import Failed, Simulation, calm, simulate
-from actors.messages import Sent
+from actors.messages import Call, Sent
 from actors.performers.purse import Purse, _Claim
 from bus import fold as folding
-from bus.fold import Fold
+from bus.envelope import Letter, Mail
+from bus.fold import Fold, Role, Step
 from bus.loop import RoleLoop
 from bus.subjects import MAIL_STREAM, mailbox_filter
 
@@ -31,8 +34,74 @@ def test_no_seed_changes_the_end_the_deliverable_or_the_money(first: int) -> Non
 
 
 def test_the_seeds_do_kill_and_doubt() -> None:
-    endings = [simulate(seed) for seed in range(1, 24, 4)]
+    endings = [simulate(seed, PROFILES[1]) for seed in range(6)]
     assert sum(ending.crashes for ending in endings) > 10
+
+
+REDELIVERED = Odds(crash=0.004, slow=0.15, slow_delay_s=4.0, late=0.15, late_ack=0.15)
+FAILING = Odds(crash=0.004, engine_failure=0.2, bad_bills=2)
+UPGRADED = Odds(crash=0.01, freeze=0.004, freeze_s=90.0, upgrade=True)
+
+
+@pytest.mark.parametrize(
+    ("seed", "odds"),
+    [
+        pytest.param(140, REDELIVERED, id="an order that came again while it was performed"),
+        pytest.param(205, FAILING, id="a state whose mappings lost their order in a checkpoint"),
+    ],
+)
+def test_a_seed_that_failed_once_does_not_again(seed: int, odds: Odds) -> None:
+    simulate(seed, odds, replicas=1 + seed % 3 % 2)
+
+
+def test_processes_of_two_versions_replaced_at_any_time_change_nothing() -> None:
+    endings = [simulate(seed, UPGRADED, replicas=1 + seed % 2) for seed in range(12)]
+    assert sum(ending.replaced for ending in endings) > 60
+    assert sum(ending.crashes for ending in endings) > 12
+
+
+def another_qa(before: Role[Any]) -> Role[Any]:
+    """A next version whose QA says otherwise what it was asked; the others decide as before."""
+
+    def handle(state: Any, mail: Mail) -> Step:
+        step = before.handle(state, mail)
+        letters = [_more_tokens(letter) for letter in step.letters]
+        return Step(step.state, letters, step.forget)
+
+    return replace(
+        before, version=before.version + 1, handle=handle if before.name == "qa" else before.handle
+    )
+
+
+def _more_tokens(letter: Letter) -> Letter:
+    call = letter.message
+    if not isinstance(call, Call):
+        return letter
+    more = msgspec.structs.replace(call, max_output_tokens=call.max_output_tokens - 1)
+    return msgspec.structs.replace(letter, message=more)
+
+
+def test_a_new_version_that_decides_old_mail_otherwise_stops_the_mission_or_finishes_it() -> None:
+    """It goes on where nothing is left to compare, and stops where something is; nothing else happens."""
+    stopped, finished = 0, 0
+    for seed in range(24):
+        random.seed(seed)
+        simulation = Simulation(seed, UPGRADED, upgrade=another_qa)
+        try:
+            run_on_virtual_time(simulation.play(1 + seed % 2))
+        except Failed:
+            errors = [error for _, error in simulation.mail("error")]
+            assert {(error.mailbox, error.reason) for error in errors} == {("qa", "decision_changed")}
+            status = simulation.state()
+            assert status is not None
+            assert status.state == "paused_error"
+            assert f"message {errors[0].seq}" in status.reason
+            stopped += 1
+        else:
+            assert simulation.ending().deliverable == calm().deliverable
+            finished += 1
+    assert stopped > 0
+    assert finished > 0
 
 
 @pytest.mark.parametrize("actor", [f"{name}-0" for name in ("coo", "engineer", "qa", "budget", "sandbox")])
@@ -122,7 +191,32 @@ def two_callers_on_one_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Purse, "_claim", claim)
 
 
+def raise_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised = Fold._raised
+
+    def retried(self: Fold[Any], stored: Any, mail: Any, error: Exception) -> Any:
+        raise Retried from error
+
+    async def on_delivery(self: RoleLoop, delivery: Any) -> None:
+        try:
+            await handle(self, delivery)
+        except Retried:
+            key = self._key("company")
+            key.fold, key.complete_to = None, 0
+            self.give_back(delivery, 1.0)
+
+    handle = RoleLoop._on_delivery
+    assert raised is not retried
+    monkeypatch.setattr(Fold, "_raised", retried)
+    monkeypatch.setattr(RoleLoop, "_on_delivery", on_delivery)
+
+
+class Retried(Exception):
+    """The mail is to be delivered again."""
+
+
 KILLED = Odds(crash=0.05)
+BILLED = Odds(bad_bills=2)
 STOPPED = Odds(crash=0.0, freeze=0.05, freeze_s=150.0)
 
 
@@ -143,6 +237,7 @@ def first_failure(odds: Odds) -> None:
         (letters_of_own_mail_only, KILLED),
         (checkpoint_before_its_letters, KILLED),
         (two_callers_on_one_sent, STOPPED),
+        (raise_retried, BILLED),
     ],
 )
 def test_a_broken_loop_is_noticed(
