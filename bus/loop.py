@@ -382,8 +382,13 @@ class RoleLoop:
             self.give_back(delivery)
 
     async def _finish(self) -> None:
-        while any(key.busy for key in self._keys.values()):
-            await asyncio.sleep(0.01)
+        while self._saves or any(key.busy for key in self._keys.values()):
+            workers = [key.worker for key in self._keys.values() if key.worker]
+            tasks = [*self._saves, *workers, *self._publisher.tasks]
+            if under_way := [task for task in tasks if not task.done()]:
+                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(0.01)  # what has ended tells its key, unless it failed
         saves = []
         for key in self._keys.values():
             if key.fold is not None and key.fold.count > key.checkpoint_at and key.error is None:

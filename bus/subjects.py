@@ -8,6 +8,7 @@ coo.dlq.<mailbox>.<mission>           dead letters   stream COO_DLQ
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from bus.errors import BadMail
@@ -73,6 +74,7 @@ def dead_letter(mailbox: str, mission: str) -> str:
     return f"coo.dlq.{mailbox}.{mission}"
 
 
+@lru_cache(maxsize=65_536)
 def matches(pattern: str, subject: str) -> bool:
     """Say whether a NATS subject filter (`*`, `>`) matches a subject."""
     wanted, got = pattern.split("."), subject.split(".")

@@ -42,6 +42,12 @@ _BUDGET_MICROUSD = 10**7
 _BUSY_S = 30.0
 """Virtual seconds in which a mission is usually played."""
 
+_LOOKED_FOR = {
+    row.kind: row.message
+    for row in TABLE.rows
+    if row.kind in ("status", "close", "granted", "sent", "settle", "reply", "error")
+}
+
 _ACK_WAIT_S = 5
 _WINDOW_S = 60
 
@@ -130,6 +136,8 @@ class Simulation:
         self.odds = odds
         self.newest = {name: upgrade(one) if odds.upgrade else one for name, one in _roles().items()}
         self.bad_bills: set[int] = set()
+        self._looked_at = 0
+        self._mail: dict[str, list[tuple[Stored, Any]]] = {}
         self.crashes = 0
         self.replaced = 0
         self._crash = crash
@@ -260,14 +268,16 @@ class Simulation:
 
     # -- looking --------------------------------------------------------------------------------------
 
-    def mail(self, kind: str, to: str = "*") -> list[tuple[Stored, Any]]:
-        rows = {row.kind: row.message for row in TABLE.rows}
-        found = []
-        for stored in self.server.stream("COO").messages:
-            tokens = stored.subject.split(".")
-            if tokens[4] == kind and to in ("*", tokens[3]):
-                found.append((stored, msgspec.json.decode(stored.body, type=rows[kind])))
-        return found
+    def mail(self, kind: str) -> list[tuple[Stored, Any]]:
+        """Return every message of one kind, decoded, in the order of the log."""
+        messages = self.server.stream("COO").messages
+        for stored in messages[self._looked_at :]:
+            name = stored.subject.split(".")[4]
+            if name in _LOOKED_FOR:
+                message = msgspec.json.decode(stored.body, type=_LOOKED_FOR[name])
+                self._mail.setdefault(name, []).append((stored, message))
+        self._looked_at = len(messages)
+        return self._mail.get(kind, [])
 
     def state(self) -> m.Status | None:
         statuses = [status for _, status in self.mail("status")]
