@@ -62,6 +62,7 @@ class RoleLoop:
         self._publisher = Publisher(carrier)
         self._consumer: Consumer | None = None
         self._unhandled: dict[Delivery, None] = {}
+        self._lease: asyncio.Task[None] | None = None
         self._saves: dict[asyncio.Task[None], None] = {}
         self._stopping = False
         self._fatal: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
@@ -73,7 +74,6 @@ class RoleLoop:
         self._consumer = await self.carrier.consume(
             MAIL_STREAM, self.role.name, self.settings.window, self._on_delivery
         )
-        self._lease = asyncio.create_task(self._keep_leases())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain.
@@ -105,6 +105,8 @@ class RoleLoop:
             return
         self._path.note(delivery)
         self._unhandled[delivery] = None
+        if self._lease is None or self._lease.done():
+            self._lease = asyncio.create_task(self._keep_leases())
         stored = delivery.stored
         key = self._key(COMPANY if self._per_company else subjects.mission_token(stored.subject))
         if key.error is not None:
@@ -354,7 +356,7 @@ class RoleLoop:
     # -- leases and the end -------------------------------------------------------------------------
 
     async def _keep_leases(self) -> None:
-        while True:
+        while self._unhandled:
             await asyncio.sleep(self.settings.ack_wait_s / 3)
             for delivery in self._unhandled:
                 delivery.in_progress()
@@ -368,6 +370,7 @@ class RoleLoop:
         self._stopping = True
         if self._consumer is not None:
             await self._consumer.stop()
+        if self._lease is not None:
             self._lease.cancel()
         try:
             async with asyncio.timeout(self.settings.drain_s):

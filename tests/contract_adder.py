@@ -60,7 +60,8 @@ async def doomed(
         yield loop
     finally:
         await world.kill(carrier)
-        loop._lease.cancel()
+        if loop._lease is not None:
+            loop._lease.cancel()
         await loop._publisher.stop()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
 from collections.abc import Callable
@@ -84,7 +85,7 @@ def _more_tokens(letter: Letter) -> Letter:
 def test_a_new_version_that_decides_old_mail_otherwise_stops_the_mission_or_finishes_it() -> None:
     """It goes on where nothing is left to compare, and stops where something is; nothing else happens."""
     stopped, finished = 0, 0
-    for seed in range(24):
+    for seed in range(12):
         random.seed(seed)
         simulation = Simulation(seed, UPGRADED, upgrade=another_qa)
         try:
@@ -191,31 +192,46 @@ def two_callers_on_one_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Purse, "_claim", claim)
 
 
-def raise_retried(monkeypatch: pytest.MonkeyPatch) -> None:
-    raised = Fold._raised
-
-    def retried(self: Fold[Any], stored: Any, mail: Any, error: Exception) -> Any:
-        raise Retried from error
-
-    async def on_delivery(self: RoleLoop, delivery: Any) -> None:
-        try:
-            await handle(self, delivery)
-        except Retried:
-            key = self._key("company")
-            key.fold, key.complete_to = None, 0
-            self.give_back(delivery, 1.0)
-
-    handle = RoleLoop._on_delivery
-    assert raised is not retried
-    monkeypatch.setattr(Fold, "_raised", retried)
-    monkeypatch.setattr(RoleLoop, "_on_delivery", on_delivery)
-
-
 class Retried(Exception):
     """The mail is to be delivered again."""
 
 
+def raise_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a mail back that the role raised on, and go on with the others; one read from the log waits."""
+    fold, fold_read, on_delivery = RoleLoop._fold, RoleLoop._fold_read, RoleLoop._on_delivery
+
+    def raised(self: Fold[Any], stored: Any, mail: Any, error: Exception) -> Any:
+        raise Retried from error
+
+    def unfolded(self: RoleLoop, key: Any, stored: Any) -> None:
+        before = key.fold.copy()
+        try:
+            fold(self, key, stored)
+        except Retried:
+            key.fold = before
+            raise
+
+    async def read_again(self: RoleLoop, key: Any, stored: Any) -> None:
+        try:
+            await fold_read(self, key, stored)
+        except Retried:
+            await asyncio.sleep(1.0)
+            key.ahead.appendleft(stored)
+
+    async def given_back(self: RoleLoop, delivery: Any) -> None:
+        try:
+            await on_delivery(self, delivery)
+        except Retried:
+            self.give_back(delivery, 1.0)
+
+    monkeypatch.setattr(Fold, "_raised", raised)
+    monkeypatch.setattr(RoleLoop, "_fold", unfolded)
+    monkeypatch.setattr(RoleLoop, "_fold_read", read_again)
+    monkeypatch.setattr(RoleLoop, "_on_delivery", given_back)
+
+
 KILLED = Odds(crash=0.05)
+REPEATED = Odds(crash=0.0, freeze=0.03, freeze_s=200.0, lost_puback=0.4)
 BILLED = Odds(bad_bills=2)
 STOPPED = Odds(crash=0.0, freeze=0.05, freeze_s=150.0)
 
@@ -231,7 +247,7 @@ def first_failure(odds: Odds) -> None:
     ("break_it", "odds"),
     [
         (ack_before_publishing, KILLED),
-        (no_seen_ids, STOPPED),
+        (no_seen_ids, REPEATED),
         (random_letter_ids, PROFILES[0]),
         (incomplete_reads, PROFILES[3]),
         (letters_of_own_mail_only, KILLED),
