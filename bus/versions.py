@@ -65,7 +65,7 @@ def _lane(message: Stored | Outgoing) -> str:
 async def take_over(
     carrier: Carrier, role: Role[Any], key: str, mission: str, start: Start, seq: int
 ) -> Earlier | None:
-    """Compare what this version decides with the log, for mail up to `seq`; nothing to do: None.
+    """Compare what this version decides with the log, for all mail up to `seq` at least; nothing to do: None.
 
     `start.fold` is left as it is: what it folds next is still to be held against what is returned.
 
@@ -80,12 +80,12 @@ async def take_over(
     if start.version == 0 and all(version_of(stored) == role.version for stored in letters):
         return None
     earlier, trial = Earlier(role.name, key, letters, seq), start.fold.copy()
-    while trial.position < seq:
-        page = await carrier.read(MAIL_STREAM, mailbox_filter(role.name, mission), trial.position + 1)
-        if not page:
-            await asyncio.sleep(BEHIND_S)
+    pattern = mailbox_filter(role.name, mission)
+    while (page := await carrier.read(MAIL_STREAM, pattern, trial.position + 1)) or trial.position < seq:
         for stored in page:
             earlier.compare(trial.apply(stored))
+        if not page:
+            await asyncio.sleep(BEHIND_S)
     own = await checkpoints.letter(carrier, role, key, position, start.fold.snapshot())
     until = await publish_surely(carrier, own)
     return Earlier(role.name, key, await _letters(carrier, role.name, mission, position + 1), until)

@@ -103,6 +103,14 @@ class Company:
         for process in ended:
             await process.task
 
+    async def kill(self, name: str) -> None:
+        """End a role's process with nothing finished, saved or given back."""
+        (process,) = (process for process in self.running if process.name == name)
+        self.running.remove(process)
+        await process.carrier.close()
+        process.task.cancel()
+        await asyncio.gather(process.task, return_exceptions=True)
+
     # -- the CEO ------------------------------------------------------------------------------------
 
     async def say(self, to: str, mission: str, message: msgspec.Struct, id: str) -> None:

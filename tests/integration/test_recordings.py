@@ -20,6 +20,7 @@ from actors import messages as m
 from actors.company import role
 from actors.desk.books import read_letters
 from actors.desk.proof import prove
+from actors.desk.record import read_record
 from actors.table import TABLE
 from bus import blobs
 from bus.envelope import Mail, Stored, open_mail
@@ -242,3 +243,50 @@ async def test_missions_in_flight_are_finished(
             if one.subject.split(".")[5] in ROLES and "coo-version" in one.headers
         }
         assert {(name, str(raised.version)) for name, raised in RAISED.items()} <= written
+
+
+# -- what a new version may not do ------------------------------------------------------------------------
+
+KILLED = [log for log in LOGS if log.name.startswith("killed")][-1:]
+
+
+@pytest.mark.parametrize("log", KILLED, ids=name_of)
+@pytest.mark.parametrize(("name", "kind"), [("engineer", "reply"), ("coo", "result")])
+async def test_a_mission_whose_old_mail_is_decided_otherwise_stops_and_names_the_message(
+    connect: Connect, log: Path, name: str, kind: str
+) -> None:
+    other = changed(RAISED[name], kind)
+    company = Company(connect, {**RAISED, name: other})
+    await lift_limits(company)
+    await company.start()
+    try:
+        await go_on(company)
+        told = await stopped(company, name)
+    finally:
+        await company.drain()
+    assert f"{name} decides differently from the log" in told["reason"]
+    by_name = [one for one in await company.log() if one.subject.endswith(f".{name}")]
+    there = [one for one in by_name if one.subject.startswith(f"coo.m.{told['id']}.")]
+    assert str(other.version) not in [one.headers.get("coo-version") for one in there]
+
+
+async def stopped(company: Company, name: str) -> dict[str, Any]:
+    """Wait until a role is stopped on a mission, and return what `coo show` tells of that."""
+    async with asyncio.timeout(30):
+        while True:
+            for mission in IN_FLIGHT:
+                record = (await read_record(company.ceo, mission)).told(company.ceo.now_ns())
+                if record["status"] == "paused_error" and f"{name} decides" in record["reason"]:
+                    return record
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("log", KILLED, ids=name_of)
+async def test_a_guard_that_decides_old_mail_otherwise_does_not_start(connect: Connect, log: Path) -> None:
+    company = Company(connect, {"budget": changed(RAISED["budget"], "reserve")})
+    await lift_limits(company)
+    before = len(await company.log())
+    await company.start(["budget"])
+    with pytest.raises(DecisionChanged, match="budget decides differently from the log"):
+        await asyncio.wait_for(company.running[0].task, 20)
+    assert len(await company.log()) == before

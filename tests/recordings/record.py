@@ -48,8 +48,9 @@ NO_GUARD = tuple(name for name in TABLE.processes if name != "budget")
 
 
 class Recorder:
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, how: str) -> None:
         self.company = Company(connect)
+        self._how = how
 
     async def play(self) -> None:
         """Bring every mission to where it is to be found."""
@@ -72,7 +73,7 @@ class Recorder:
         await self.mission("called", UNANSWERED)
         await self.seen("coo.m.called.budget.sent.model-engineer")
         await self.wait_behind()
-        await company.drain(["budget"])
+        await (company.kill("budget") if self._how == "killed" else company.drain(["budget"]))
         await self.mission("opening")
         await self.seen("coo.m.opening.budget.open.coo")
 
@@ -109,7 +110,7 @@ class Recorder:
 
 async def play(url: str, passwords: dict[str, str], how: str) -> None:
     async with connecting(url, passwords) as connect:
-        recorder = Recorder(connect)
+        recorder = Recorder(connect, how)
         await recorder.play()
         if how == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
