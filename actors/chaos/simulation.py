@@ -242,8 +242,8 @@ class Simulation:
         waiting = asyncio.ensure_future(killed.wait())
         try:
             await asyncio.wait([task, waiting], timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-            stop.set()
             if not task.done() and not killed.is_set():
+                stop.set()
                 await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
             if killed.is_set():
                 self.crashes += 1

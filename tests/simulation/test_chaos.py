@@ -15,7 +15,7 @@ import pytest
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import CALM, PROFILES, Odds
 from actors.chaos.simulation import Failed, Simulation, calm, simulate
-from actors.messages import Call, Sent
+from actors.messages import Call, Execute, Sent
 from actors.performers.purse import Purse, _Claim
 from bus import fold as folding
 from bus.envelope import Letter, Mail
@@ -66,7 +66,7 @@ def another_qa(before: Role[Any]) -> Role[Any]:
 
     def handle(state: Any, mail: Mail) -> Step:
         step = before.handle(state, mail)
-        letters = [_more_tokens(letter) for letter in step.letters]
+        letters = [_otherwise(letter) for letter in step.letters]
         return Step(step.state, letters, step.forget)
 
     return replace(
@@ -74,18 +74,21 @@ def another_qa(before: Role[Any]) -> Role[Any]:
     )
 
 
-def _more_tokens(letter: Letter) -> Letter:
-    call = letter.message
-    if not isinstance(call, Call):
-        return letter
-    more = msgspec.structs.replace(call, max_output_tokens=call.max_output_tokens - 1)
-    return msgspec.structs.replace(letter, message=more)
+def _otherwise(letter: Letter) -> Letter:
+    match letter.message:
+        case Call() as call:
+            order: Any = msgspec.structs.replace(call, max_output_tokens=call.max_output_tokens - 1)
+        case Execute() as run:
+            order = msgspec.structs.replace(run, timeout_s=run.timeout_s + 1)
+        case _:
+            return letter
+    return msgspec.structs.replace(letter, message=order)
 
 
 def test_a_new_version_that_decides_old_mail_otherwise_stops_the_mission_or_finishes_it() -> None:
     """It goes on where nothing is left to compare, and stops where something is; nothing else happens."""
     stopped, finished = 0, 0
-    for seed in range(12):
+    for seed in range(26, 40):  # few seeds kill QA between a letter and its checkpoint; 33 and 35 do
         random.seed(seed)
         simulation = Simulation(seed, UPGRADED, upgrade=another_qa)
         try:
@@ -97,6 +100,7 @@ def test_a_new_version_that_decides_old_mail_otherwise_stops_the_mission_or_fini
             assert status is not None
             assert status.state == "paused_error"
             assert f"message {errors[0].seq}" in status.reason
+            assert simulation.error is None
             stopped += 1
         else:
             assert simulation.ending().deliverable == calm().deliverable
