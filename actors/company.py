@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sandbox import Backend
 
 FindBackend = Callable[[], Awaitable["Backend"]]
+FindRole = Callable[[str], Role[Any]]
 
 SANDBOX_RUNS = 4
 """Programs that one sandbox process runs at once."""
@@ -52,6 +53,7 @@ def loops(
     find_backend: FindBackend | None = None,
     nonce: str = "",
     deaths: Deaths | None = None,
+    find_role: FindRole = role,
 ) -> list[Loop]:
     """Return the loops that one actor process runs, a mailbox each.
 
@@ -60,7 +62,7 @@ def loops(
     """
     nonce = nonce or secrets.token_hex(8)
     names = [mailbox.name for mailbox in TABLE.mailboxes_of(process)]
-    return [_loop(name, carrier, config, find_backend, nonce, deaths) for name in names]
+    return [_loop(name, carrier, config, find_backend, nonce, deaths, find_role) for name in names]
 
 
 def _loop(
@@ -70,6 +72,7 @@ def _loop(
     find_backend: FindBackend | None,
     nonce: str,
     deaths: Deaths | None,
+    find_role: FindRole,
 ) -> Loop:
     if mailbox == "clock":
         from actors.performers.clock import Clock
@@ -88,7 +91,7 @@ def _loop(
         name = mailbox.removeprefix("model-")
         model = ModelPerformer(name, TABLE, carrier, config.model, _clients(config.model), nonce)
         return _performer(model, carrier, config.bus, MODEL_CALLS, deaths)
-    return RoleLoop(role(mailbox), TABLE, carrier, _settings(config.bus), deaths)
+    return RoleLoop(find_role(mailbox), TABLE, carrier, _settings(config.bus), deaths)
 
 
 def _settings(bus: BusPart) -> LoopSettings:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from bus import blobs, burials, subjects
-from bus.envelope import MAX_BODY_BYTES, Outgoing, base_headers, digest, encode
+from bus.envelope import MAX_BODY_BYTES, Outgoing, Stored, base_headers, digest, encode
 from bus.errors import BuriedLater, NewerVersion
 from bus.fold import Fold, Role
 from bus.ports import Carrier
@@ -17,33 +16,67 @@ from bus.subjects import MAIL_STREAM
 from bus.table import CHECKPOINT, Checkpoint, Table
 
 
-async def load(carrier: Carrier, table: Table, role: Role[Any], key: str) -> Fold[Any]:
-    """Return a key's fold as its last checkpoint has it, else one that has seen nothing.
+class Start(NamedTuple):
+    """Where a fold begins: at a checkpoint, whose version may be a lower one, or at nothing (version 0)."""
 
-    It knows the key's burials. Any checkpoint of this version is right, since reading goes on from its
-    position: an older one only costs a longer read.
+    fold: Fold[Any]
+    version: int
+
+
+async def load(carrier: Carrier, table: Table, role: Role[Any], key: str) -> Start:
+    """Return a key's fold as its newest checkpoint has it, else one that has seen nothing.
+
+    It knows the key's burials; a checkpoint that was made before one of them is left out. A state of a lower
+    version is read as one of this version: a state only ever grows, by fields with defaults. One that cannot
+    be read so is left out, too, and the fold begins at nothing.
 
     Raises:
         NewerVersion: a later version of this role has written here.
         BlobMismatch: the checkpoint's blob is not there.
     """
     mission = "*" if table.mailbox(role.name).per == "company" else key
-    last, buried = await asyncio.gather(
-        carrier.last(MAIL_STREAM, subjects.mail(key, role.name, CHECKPOINT, role.name)),
-        burials.read(carrier, role.name, mission),
+    newest, buried = await asyncio.gather(
+        _newest(carrier, role.name, key), burials.read(carrier, role.name, mission)
     )
     fold: Fold[Any] = Fold(table, role, buried)
+    if newest is None:
+        return Start(fold, 0)
+    if newest.version > role.version:
+        raise NewerVersion(f"{key} was decided by version {newest.version} of {role.name}")
+    content = await blobs.get(carrier, newest.blob) if newest.blob else bytes(newest.fold)
+    try:
+        fold.restore(newest, content)
+    except BuriedLater:
+        fold = Fold(table, role, buried)
+    except msgspec.ValidationError:
+        if newest.version == role.version:
+            raise
+        fold = Fold(table, role, buried)
+    return Start(fold, newest.version)
+
+
+async def _newest(carrier: Carrier, role: str, key: str) -> Checkpoint | None:
+    """Return the checkpoint with the greatest (version, position).
+
+    The last in the log may be a late one of a process that stood still. A greater one can only stand
+    behind the last one's position: no checkpoint is written before its position, and no fold passes the
+    checkpoint of a higher version.
+    """
+    subject = subjects.mail(key, role, CHECKPOINT, role)
+    last = await carrier.last(MAIL_STREAM, subject)
     if last is None:
-        return fold
-    checkpoint = msgspec.json.decode(last.body, type=Checkpoint)
-    if checkpoint.version > role.version:
-        raise NewerVersion(f"{key} was decided by version {checkpoint.version} of {role.name}")
-    if checkpoint.version == role.version:
-        blob = checkpoint.blob
-        content = await blobs.get(carrier, blob) if blob else bytes(checkpoint.fold)
-        with suppress(BuriedLater):  # then from the first mail on
-            fold.restore(checkpoint, content)
-    return fold
+        return None
+    newest = _decode(last)
+    read_to = newest.position
+    while read_to < last.seq:
+        for stored in await carrier.read(MAIL_STREAM, subject, read_to + 1):
+            newest = max(newest, _decode(stored), key=lambda one: (one.version, one.position))
+            read_to = stored.seq
+    return newest
+
+
+def _decode(stored: Stored) -> Checkpoint:
+    return msgspec.json.decode(stored.body, type=Checkpoint)
 
 
 async def letter(carrier: Carrier, role: Role[Any], key: str, position: int, fold: bytes) -> Outgoing:

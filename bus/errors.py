@@ -41,13 +41,17 @@ class NewerVersion(BusError):
 
 
 class DecisionChanged(BusError):
-    """Ours: the log holds another letter under the id this code decided; nothing more is published."""
+    """Ours: the log holds another letter than this code decided; nothing more is published.
 
-    def __init__(self, role: str, key: str, seq: int, cause_seq: int) -> None:
+    `version` is that of the letter in the log, 0 where it has none.
+    """
+
+    def __init__(self, role: str, key: str, seq: int, cause_seq: int, version: int = 0) -> None:
         self.role = role
         self.key = key
         self.seq = seq
         self.cause_seq = cause_seq
+        self.version = version
         super().__init__(
             f"{role} decides differently from the log for {key}: letter {seq}, decided at {cause_seq}"
         )

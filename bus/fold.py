@@ -194,12 +194,28 @@ class Fold(Generic[S]):
     def _complain(self, stored: Stored, dead: DeadLetter, cause: Cause) -> tuple[Outgoing, ...]:
         return complaint(self._table, self._role.name, self._role.version, stored, dead, cause)
 
+    def copy(self) -> Fold[S]:
+        """Return a fold that goes on from here by itself."""
+        twin = Fold(self._table, self._role, self.buried)
+        twin.state, twin.position, twin.now_ns, twin.count = (
+            self.state,
+            self.position,
+            self.now_ns,
+            self.count,
+        )
+        twin._seen = {mission: set(ids) for mission, ids in self._seen.items()}
+        twin._burials = set(self._burials)
+        return twin
+
     def snapshot(self) -> bytes:
-        """Return this fold as one line of JSON, the same bytes in every process."""
-        encoder = msgspec.json.Encoder(order="deterministic")
-        return encoder.encode(
+        """Return this fold as one line of JSON, the same bytes in every process.
+
+        Mappings keep their order, since a role may go by it: one that sorted them would decide otherwise
+        after a restart. A state has no sets, whose order is nobody's.
+        """
+        return msgspec.json.encode(
             Snapshot(
-                state=msgspec.Raw(encoder.encode(self.state)),
+                state=msgspec.Raw(msgspec.json.encode(self.state)),
                 now_ns=self.now_ns,
                 count=self.count,
                 seen={mission: sorted(ids) for mission, ids in self._seen.items()},

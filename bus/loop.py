@@ -14,16 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from bus import burials, checkpoints, deadletters, subjects
+from bus.checkpoints import Start
 from bus.envelope import Outgoing, Stored, base_headers, digest, encode
-from bus.errors import BuriedLater, BusError, DecisionChanged, Quarantined
+from bus.errors import BuriedLater, BusError, DecisionChanged, NewerVersion, Quarantined
 from bus.fold import Decision, Role
-from bus.poison import MOST_STRIKES, Deaths, Unmarked, decide, quarantine_id
-from bus.ports import Carrier, Consumer, Delivery
+from bus.poison import Deaths, Unmarked, decide, kills, quarantine_id
+from bus.ports import BEHIND_S, Carrier, Consumer, Delivery
 from bus.progress import HALTED_NAK_S, Entry, Key, Nobody, Path, Told
 from bus.publisher import Publisher
 from bus.structured import structlog
 from bus.subjects import COMPANY, DLQ_STREAM, MAIL_STREAM, mailbox_filter
 from bus.table import BURIED, Error, Table
+from bus.versions import Predecessor, version_of
 
 log = structlog.get_logger("bus")
 
@@ -69,6 +71,7 @@ class RoleLoop:
         self._publisher = Publisher(carrier)
         self._consumer: Consumer | None = None
         self._unhandled: dict[Delivery, None] = {}
+        self._lease: asyncio.Task[None] | None = None
         self._saves: dict[asyncio.Task[None], None] = {}
         self._stopping = False
         self._fatal: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
@@ -80,7 +83,6 @@ class RoleLoop:
         self._consumer = await self.carrier.consume(
             MAIL_STREAM, self.role.name, self.settings.window, self._on_delivery
         )
-        self._lease = asyncio.create_task(self._keep_leases())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then drain.
@@ -112,6 +114,8 @@ class RoleLoop:
             return
         self._path.note(delivery)
         self._unhandled[delivery] = None
+        if self._lease is None or self._lease.done():
+            self._lease = asyncio.create_task(self._keep_leases())
         stored = delivery.stored
         key = self._key(COMPANY if self._per_company else subjects.mission_token(stored.subject))
         if isinstance(key.error, DecisionChanged):
@@ -202,9 +206,8 @@ class RoleLoop:
     async def _catch_up(self, key: Key, stored: Stored) -> None:
         """Bring a key's fold up to a mail, reading what may be missing from the log."""
         if key.fold is None:
-            await self._load(key)
-        assert key.fold is not None
-        while key.error is None and key.fold.position < stored.seq:
+            await self._load(key, stored.seq)
+        while key.error is None and key.fold is not None and key.fold.position < stored.seq:
             if key.ahead and key.ahead[0].seq <= stored.seq:
                 await self._fold_read(key, key.ahead.popleft())
             elif (
@@ -218,16 +221,34 @@ class RoleLoop:
                 await self._read_ahead(key)
         key.in_log = None
 
-    async def _load(self, key: Key) -> None:
-        key.fold = fold = await checkpoints.load(self.carrier, self.table, self.role, key.name)
-        key.complete_to = fold.position
-        key.checkpoint_at = fold.count
+    async def _load(self, key: Key, seq: int) -> None:
+        start = await checkpoints.load(self.carrier, self.table, self.role, key.name)
+        key.fold = start.fold
+        key.complete_to = start.fold.position
+        key.checkpoint_at = start.fold.count
+        if start.version < self.role.version:
+            await self._take_over(key, start, seq)
+
+    async def _take_over(self, key: Key, start: Start, seq: int) -> None:
+        predecessor = Predecessor(self.carrier, self.role, key.name, self._missions_of(key), self.deaths)
+        try:
+            key.earlier = await predecessor.take_over(start, seq)
+        except DecisionChanged as error:
+            key.halt(error)
+        except Quarantined as error:
+            key.fold = None  # after the burial it is taken over from the start
+            killer = await self.carrier.get(MAIL_STREAM, error.seq)
+            assert killer is not None
+            self._quarantine(key, killer)
+
+    def _missions_of(self, key: Key) -> str:
+        return "*" if self._per_company else key.name
 
     async def _read_ahead(self, key: Key) -> None:
-        pattern = mailbox_filter(self.role.name, "*" if self._per_company else key.name)
+        pattern = mailbox_filter(self.role.name, self._missions_of(key))
         page = await self.carrier.read(MAIL_STREAM, pattern, key.complete_to + 1)
         if not page:
-            await asyncio.sleep(0.02)  # a follower answered before it had what was delivered
+            await asyncio.sleep(BEHIND_S)
             return
         key.ahead.extend(page)
         key.complete_to = page[-1].seq
@@ -238,21 +259,21 @@ class RoleLoop:
         try:
             self._fold(key, stored)
         except BuriedLater:
-            await self._begin_anew(key)
+            await self._begin_anew(key, stored)
         await self._yield()
 
-    async def _begin_anew(self, key: Key) -> None:
+    async def _begin_anew(self, key: Key, stored: Stored) -> None:
         """Fold from the log again, once what was decided is published: some of it was buried since."""
         while key.entries:
             await asyncio.sleep(0.01)
         key.ahead.clear()
         key.in_log = None
         self._path.forget()
-        await self._load(key)
+        await self._load(key, stored.seq)
 
     async def _letters_in_log(self, key: Key, start: int) -> dict[str, Stored]:
         """Read what this role has already sent for a key, by letter id, from a sequence on."""
-        mission = "*" if self._per_company else key.name
+        mission = self._missions_of(key)
         found: dict[str, Stored] = {}
         for stream, pattern, since in (
             (MAIL_STREAM, subjects.mail(mission, "*", "*", self.role.name), start),
@@ -267,9 +288,7 @@ class RoleLoop:
 
     def _fold(self, key: Key, stored: Stored) -> None:
         assert key.fold is not None
-        if self.deaths.strikes(self.role.name, stored.seq) >= MOST_STRIKES and (
-            stored.seq not in key.fold.buried
-        ):
+        if kills(self.deaths, self.role.name, key.fold, stored):
             self._quarantine(key, stored)
             return
         decision = decide(self.deaths, self.role.name, key.fold, stored)
@@ -280,18 +299,28 @@ class RoleLoop:
             key.entries.append(entry)
         for letter in letters:
             self._publisher.send(letter, entry)
-        if key.fold.count - key.checkpoint_at >= self.settings.checkpoint_every and key.snapshot is None:
+        due = key.fold.count - key.checkpoint_at >= self.settings.checkpoint_every
+        if due and key.snapshot is None and key.error is None:
             self._take_snapshot(key)
 
     def _missing(self, key: Key, decision: Decision) -> Sequence[Outgoing]:
         """Return what is to be published: for old mail only what the log has not."""
         letters = [*decision.letters, *self._dead(decision)]
+        if key.error is not None:
+            return ()
+        if key.earlier is not None and decision.stored.seq < key.earlier.until:
+            try:
+                key.earlier.compare(decision)
+            except DecisionChanged as error:
+                key.halt(error)
+                return ()
         if key.in_log is None or not self._is_old(decision.stored):
             return letters
         for letter in letters:
             stored = key.in_log.get(letter.headers["ce-id"])
             if stored is not None and not letter.same_as(stored):
-                key.halt(DecisionChanged(self.role.name, key.name, stored.seq, decision.stored.seq))
+                at, version = decision.stored.seq, version_of(stored)
+                key.halt(DecisionChanged(self.role.name, key.name, stored.seq, at, version))
                 return ()
         return [letter for letter in letters if letter.headers["ce-id"] not in key.in_log]
 
@@ -319,7 +348,13 @@ class RoleLoop:
         delivery.nak(delay_s)
 
     def report_halt(self, key: Key, error: DecisionChanged) -> None:
-        """Tell the company that a key is stopped; the guard's process ends instead: fail closed."""
+        """Tell the company that a key is stopped; the guard's process ends instead: fail closed.
+
+        So does a process that finds a letter of a later version: that one is not to be disputed.
+        """
+        if error.version > self.role.version:
+            self._die(NewerVersion(f"letter {error.seq} is by version {error.version} of {self.role.name}"))
+            return
         log.critical("decision.changed", role=self.role.name, key=key.name, error=str(error))
         if self._per_company:
             self._die(error)
@@ -340,15 +375,16 @@ class RoleLoop:
             self._tell(mission, error, stored.seq, "quarantined", letter_id)
 
     async def _look_for_burial(self, key: Key, error: Quarantined) -> None:
-        mission = "*" if self._per_company else key.name
+        mission = self._missions_of(key)
         found = await burials.read(self.carrier, self.role.name, mission)
+        if error.seq in found:
+            key.error = None
         if error.seq in found and key.fold is not None:
             ahead = {seq: why for seq, why in found.items() if seq > key.fold.position}
             key.fold.buried |= ahead  # what lies behind is noticed at the burial's own place
             key.ahead.clear()  # the mail it stopped at was taken from there
             key.complete_to = key.fold.position
             self._path.forget()
-            key.error = None
 
     def _tell(self, mission: str, error: BusError, seq: int, reason: str, letter_id: str) -> None:
         body = Error(mailbox=self.role.name, seq=seq, reason=reason, detail=str(error))
@@ -383,7 +419,7 @@ class RoleLoop:
     # -- leases and the end -------------------------------------------------------------------------
 
     async def _keep_leases(self) -> None:
-        while True:
+        while self._unhandled:
             await asyncio.sleep(self.settings.ack_wait_s / 3)
             for delivery in self._unhandled:
                 delivery.in_progress()
@@ -397,6 +433,7 @@ class RoleLoop:
         self._stopping = True
         if self._consumer is not None:
             await self._consumer.stop()
+        if self._lease is not None:
             self._lease.cancel()
         try:
             async with asyncio.timeout(self.settings.drain_s):
@@ -411,8 +448,13 @@ class RoleLoop:
             self.give_back(delivery)
 
     async def _finish(self) -> None:
-        while any(key.busy for key in self._keys.values()):
-            await asyncio.sleep(0.01)
+        while self._saves or any(key.busy for key in self._keys.values()):
+            workers = [key.worker for key in self._keys.values() if key.worker]
+            tasks = [*self._saves, *workers, *self._publisher.tasks]
+            if under_way := [task for task in tasks if not task.done()]:
+                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await asyncio.sleep(0.01)  # what has ended tells its key, unless it failed
         saves = []
         for key in self._keys.values():
             if key.fold is not None and key.fold.count > key.checkpoint_at and key.error is None:

@@ -104,7 +104,7 @@ class PerformerLoop:
         self._slots = slots
         self._ack_wait_s = ack_wait_s
         self._watch_s = watch_s
-        self._tasks: dict[asyncio.Task[None], Delivery] = {}
+        self._tasks: dict[asyncio.Task[None], list[Delivery]] = {}
         self._stopping = False
         self._fatal: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._consumer: Consumer | None = None
@@ -145,24 +145,25 @@ class PerformerLoop:
         if self._stopping:
             delivery.nak()
             return
-        if any(other.stored.seq == delivery.stored.seq for other in self._tasks.values()):
-            delivery.nak(self._ack_wait_s)  # a second copy: by then the first has its answer
-            return
+        for same in self._tasks.values():
+            if same[0].stored.seq == delivery.stored.seq:
+                same.append(delivery)  # its lease ran out while it is performed here: once is enough
+                return
         task = asyncio.create_task(self._serve(delivery))
-        self._tasks[task] = delivery
+        self._tasks[task] = [delivery]
         task.add_done_callback(self._served)
 
     def _served(self, task: asyncio.Task[None]) -> None:
-        delivery = self._tasks.pop(task)
-        if task.cancelled():
-            delivery.nak()
-        elif (error := task.exception()) is None:
-            self.deaths.forgive(self.performer.name, delivery.stored.seq)
-            delivery.ack()
-        elif isinstance(error, NotNow):
-            delivery.nak(error.after_s)
-        elif not self._fatal.done():
-            self._fatal.set_result(error)
+        for delivery in self._tasks.pop(task):
+            if task.cancelled():
+                delivery.nak()
+            elif (error := task.exception()) is None:
+                self.deaths.forgive(self.performer.name, delivery.stored.seq)
+                delivery.ack()
+            elif isinstance(error, NotNow):
+                delivery.nak(error.after_s)
+            elif not self._fatal.done():
+                self._fatal.set_result(error)
 
     async def _serve(self, delivery: Delivery) -> None:
         lease = asyncio.create_task(self._keep_lease(delivery))

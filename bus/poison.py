@@ -66,6 +66,11 @@ def quarantine_id(mission: str, role: str, seq: int) -> str:
     return digest("quarantined", mission, role, seq)
 
 
+def kills(deaths: Deaths, mailbox: str, fold: Fold[Any], stored: Stored) -> bool:
+    """Say whether a mail has ended its process so often that it is not decided again, until it is buried."""
+    return deaths.strikes(mailbox, stored.seq) >= MOST_STRIKES and stored.seq not in fold.buried
+
+
 def decide(deaths: Deaths, mailbox: str, fold: Fold[Any], stored: Stored) -> Decision:
     """Fold a mail under its mark. What ends the process by being raised is a strike, too."""
     deaths.enter(mailbox, stored.seq)

@@ -10,6 +10,9 @@ from typing import NamedTuple, Protocol
 
 from bus.envelope import Outgoing, Stored
 
+BEHIND_S = 0.02
+"""How long to wait for a follower that answered before it had what was delivered."""
+
 
 class PubAck(NamedTuple):
     """The server's answer to a publish: where the message is, and whether it was there before."""

@@ -10,6 +10,7 @@ from bus.envelope import Stored
 from bus.errors import BusError, DecisionChanged
 from bus.fold import Fold
 from bus.ports import Delivery
+from bus.versions import Earlier
 
 
 class Owner(Protocol):
@@ -60,6 +61,7 @@ class Key:
         self.worker: asyncio.Task[None] | None = None
         self.error: BusError | None = None
         self.in_log: dict[str, Stored] | None = None
+        self.earlier: Earlier | None = None
         self.checkpoint_at = 0
         self.snapshot: tuple[int, bytes] | None = None
 
@@ -77,12 +79,15 @@ class Key:
 
     def halt(self, error: DecisionChanged) -> None:
         """Publish nothing more for this key: the log and this code disagree."""
+        if self.error is not None:
+            return
         self.error = error
         self.loop.report_halt(self, error)
         for entry in self.entries:
             for delivery in entry.deliveries:
                 self.loop.give_back(delivery, HALTED_NAK_S)
         self.entries.clear()
+        self.snapshot = None
 
 
 class Path:

@@ -62,7 +62,8 @@ async def _compare(carrier: Carrier, message: Outgoing, seq: int) -> Outgoing | 
         return None
     if stored.subject == message.subject:
         _, _, key, _, _, sender = message.subject.split(".")
-        raise DecisionChanged(sender, key, seq, int(message.headers.get("coo-at", 0)))
+        version = int(stored.headers.get("coo-version", 0))
+        raise DecisionChanged(sender, key, seq, int(message.headers.get("coo-at", 0)), version)
     log.critical("id.squatted", id=message.id, squatter=stored.subject, seq=seq)
     return message.under_id(digest(message.id, seq))
 
@@ -73,7 +74,7 @@ class Publisher:
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
         self._lanes: dict[str, deque[tuple[Outgoing, Waiter]]] = {}
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self.tasks: dict[asyncio.Task[None], None] = {}
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
     def send(self, message: Outgoing, waiter: Waiter) -> None:
@@ -85,7 +86,7 @@ class Publisher:
             return
         lane = self._lanes[name] = deque([(message, waiter)])
         task = asyncio.create_task(self._work(name, lane))
-        self._tasks[task] = None
+        self.tasks[task] = None
         task.add_done_callback(self._finished)
 
     async def _work(self, name: str, lane: deque[tuple[Outgoing, Waiter]]) -> None:
@@ -102,7 +103,7 @@ class Publisher:
         del self._lanes[name]
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
+        self.tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) and not self._failed.done():
             self._failed.set_result(error)
 
@@ -112,6 +113,6 @@ class Publisher:
 
     async def stop(self) -> None:
         """Give up what is still being published: the next fold of its mail publishes it again."""
-        for task in list(self._tasks):
+        for task in list(self.tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks, return_exceptions=True)

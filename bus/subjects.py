@@ -9,6 +9,7 @@ coo.hint.<to>.<mission>               said by the server when mail is in COO; no
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from bus.errors import BadMail
@@ -79,6 +80,7 @@ def hint(mailbox: str, mission: str) -> str:
     return f"coo.hint.{mailbox}.{mission}"
 
 
+@lru_cache(maxsize=65_536)
 def matches(pattern: str, subject: str) -> bool:
     """Say whether a NATS subject filter (`*`, `>`) matches a subject."""
     wanted, got = pattern.split("."), subject.split(".")

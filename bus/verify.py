@@ -3,12 +3,16 @@
 Roles are pure, so what they wrote follows from their mail. A performer's answer must answer an order, and
 only one may. A checkpoint must be the fold at its position. A letter that is in the log twice is a copy,
 written by a process that stood still past the duplicate window; every fold skips it.
+
+What a lower version of a role decided is proven as far as this version decides it too. Where this version
+took over from a checkpoint of the lower one, the fold goes on from there; letters before that which this
+version would not write are counted, not found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,6 +23,7 @@ from bus.fold import Fold, Role
 from bus.poison import quarantine_id
 from bus.subjects import COMPANY, Address
 from bus.table import CHECKPOINT, ERROR, Checkpoint, Ref, Table
+from bus.versions import version_of
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,13 +35,28 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What a verification found, in the order of the log. `copies` are sequences of second copies."""
+    """What a verification found, in the order of the log. `copies` are sequences of second copies.
+
+    `older` counts letters of lower versions that this code decides otherwise, before it took over.
+    """
 
     messages: int
     letters: int
     checkpoints: int
+    older: int
     copies: tuple[int, ...]
     findings: tuple[Finding, ...]
+
+
+class _TakenOver(NamedTuple):
+    """Where a lower version's decisions end: mail up to `position`, letters before `seq`."""
+
+    position: int
+    seq: int
+
+
+_NEVER = _TakenOver(0, 0)
+_NOT_YET = _TakenOver(2**63, 2**63)
 
 
 class _Verifier:
@@ -51,23 +71,24 @@ class _Verifier:
         self.quarantines: set[str] = set()
         self.letters = 0
         self.checkpoints = 0
+        self.older = 0
+        self.taken_over: dict[tuple[str, str], _TakenOver] = {}
 
     def find(self, stored: Stored, why: str) -> None:
         self.findings.append(Finding(seq=stored.seq, subject=stored.subject, why=why))
 
     # -- folding --------------------------------------------------------------------------------------
 
-    def fold(self, role: Role[Any], mail: Sequence[Stored]) -> None:
+    def fold(self, role: Role[Any], key: str, mail: Sequence[Stored]) -> None:
         """Fold one key's mail, remember its letters, and compare its checkpoints."""
         claims = self._claims(role, mail)
         buried = burials.found_in(mail)
-        fold: Fold[Any] = Fold(self.table, role, buried)
         self.quarantines.update(
             quarantine_id(subjects.mission_token(one.subject), role.name, one.seq)
             for one in mail
             if one.seq in buried
         )
-        self._compare(claims.pop(0, []), fold)
+        fold = self._compare(role, key, claims.pop(0, []), Fold(self.table, role, buried))
         for stored in mail:
             try:
                 decision = fold.apply(stored)
@@ -75,28 +96,54 @@ class _Verifier:
                 self.find(stored, str(error))
                 return
             self.expected.update((letter.headers["ce-id"], letter) for letter in decision.letters)
-            self._compare(claims.pop(stored.seq, []), fold)
+            fold = self._compare(role, key, claims.pop(stored.seq, []), fold)
         for left in claims.values():
             for stored, _ in left:
                 self.find(stored, "a checkpoint of a position that is no mail of its mailbox")
 
     def _claims(self, role: Role[Any], mail: Sequence[Stored]) -> dict[int, list[tuple[Stored, Checkpoint]]]:
-        """Return the checkpoints among a key's mail, by the position they claim."""
+        """Return the checkpoints among a key's mail, by the position they claim, lower versions first."""
         claims: dict[int, list[tuple[Stored, Checkpoint]]] = {}
         for stored in mail:
             tokens = stored.subject.split(".")
             if len(tokens) == 6 and tokens[4] == CHECKPOINT and tokens[5] == role.name:
                 checkpoint = msgspec.json.decode(stored.body, type=Checkpoint)
-                if checkpoint.version == role.version:
+                if checkpoint.version <= role.version:
                     claims.setdefault(checkpoint.position, []).append((stored, checkpoint))
+        for at_one_place in claims.values():
+            at_one_place.sort(key=lambda claim: claim[1].version)
         return claims
 
-    def _compare(self, claims: list[tuple[Stored, Checkpoint]], fold: Fold[Any]) -> None:
+    def _compare(
+        self, role: Role[Any], key: str, claims: list[tuple[Stored, Checkpoint]], fold: Fold[Any]
+    ) -> Fold[Any]:
+        """Compare checkpoints with the fold, and return what the next mail is folded on."""
+        lower: Fold[Any] | None = None
         for stored, checkpoint in claims:
-            self.checkpoints += 1
             content = self.blob_of(checkpoint.blob) if checkpoint.blob else bytes(checkpoint.fold)
-            if content != fold.snapshot():
+            if checkpoint.version < role.version:
+                lower = self._lower(role, checkpoint, content, fold.buried)
+                continue
+            self.checkpoints += 1
+            if _is_fold(content, fold):
+                continue
+            if lower is not None and _is_fold(content, lower):
+                self.taken_over[role.name, key] = _TakenOver(checkpoint.position, stored.seq)
+                fold = lower
+            else:
                 self.find(stored, f"a checkpoint that is not the fold at {checkpoint.position}")
+        return fold
+
+    def _lower(
+        self, role: Role[Any], checkpoint: Checkpoint, content: bytes, buried: Mapping[int, str]
+    ) -> Fold[Any] | None:
+        """Read a lower version's state as this version does when it takes over."""
+        fold: Fold[Any] = Fold(self.table, role, buried)
+        try:
+            fold.restore(checkpoint, content)
+        except (msgspec.ValidationError, BuriedLater):
+            return None
+        return fold
 
     # -- explaining -----------------------------------------------------------------------------------
 
@@ -131,15 +178,25 @@ class _Verifier:
         self.letters += 1
         if address.kind == ERROR and stored.headers.get("ce-id", "") in self.quarantines:
             return
-        version = stored.headers.get("coo-version")
-        if version is not None and version != str(self.roles[address.sender].version):
-            self.find(stored, f"decided by version {version} of {address.sender}")
-            return
+        role = self.roles[address.sender]
+        version = version_of(stored) or role.version
         letter = self.expected.get(stored.headers.get("ce-id", ""))
-        if letter is None:
+        if version > role.version:
+            self.find(stored, f"decided by version {version} of {role.name}")
+        elif letter is not None and letter.same_as(stored):
+            return
+        elif version < role.version and self._was_before(stored, address):
+            self.older += 1
+        elif letter is None:
             self.find(stored, f"{address.sender} does not decide this letter")
-        elif not letter.same_as(stored):
+        else:
             self.find(stored, f"{address.sender} decides another letter here")
+
+    def _was_before(self, stored: Stored, address: Address) -> bool:
+        """Say whether a letter answers mail that this version took over as decided."""
+        per_company = self.table.mailbox(address.sender).per == "company"
+        end = self.taken_over.get((address.sender, COMPANY if per_company else address.mission), _NEVER)
+        return int(stored.headers.get("coo-at", 0)) <= end.position and stored.seq < end.seq
 
     def _explain_answer(
         self,
@@ -162,6 +219,11 @@ class _Verifier:
                 self.find(stored, f"a second answer to {order.seq}, the first is {first}")
 
 
+def _is_fold(content: bytes, fold: Fold[Any]) -> bool:
+    snapshot = fold.snapshot()
+    return content == snapshot or bool(msgspec.json.decode(content) == msgspec.json.decode(snapshot))
+
+
 def verify(
     messages: Sequence[Stored],
     table: Table,
@@ -179,13 +241,34 @@ def verify(
         if len(tokens) > 3 and tokens[3] in roles:
             per_company = table.mailbox(tokens[3]).per == "company"
             mail.setdefault((tokens[3], COMPANY if per_company else tokens[2]), []).append(stored)
-    for (name, _), own in mail.items():
-        verifier.fold(roles[name], own)
+    for name, key in _older_only(messages, table, roles):
+        verifier.taken_over[name, key] = _NOT_YET
+    for (name, key), own in mail.items():
+        verifier.fold(roles[name], key, own)
     verifier.explain(messages)
     return Report(
         messages=len(messages),
         letters=verifier.letters,
         checkpoints=verifier.checkpoints,
+        older=verifier.older,
         copies=tuple(verifier.copies),
         findings=tuple(sorted(verifier.findings, key=lambda finding: finding.seq)),
     )
+
+
+def _older_only(
+    messages: Sequence[Stored], table: Table, roles: Mapping[str, Role[Any]]
+) -> list[tuple[str, str]]:
+    """Return the keys for which only lower versions of their role have written."""
+    newest: dict[tuple[str, str], int] = {}
+    for stored in messages:
+        tokens = stored.subject.split(".")
+        if len(tokens) != 6 or tokens[5] not in roles:
+            continue
+        per_company = table.mailbox(tokens[5]).per == "company"
+        key = (tokens[5], COMPANY if per_company else tokens[2])
+        version = version_of(stored)
+        if tokens[4] == CHECKPOINT:
+            version = msgspec.json.decode(stored.body, type=Checkpoint).version
+        newest[key] = max(newest.get(key, 0), version)
+    return [key for key, version in newest.items() if 0 < version < roles[key[0]].version]

@@ -30,6 +30,12 @@ class Odds:
     freeze_s: float = 30.0
     clock_step: float = 0.002
     clock_step_s: float = 2.0
+    late: float = 0.0
+    late_ack: float = 0.0
+    late_s: float = 8.0
+    engine_failure: float = 0.0
+    bad_bills: int = 0
+    upgrade: bool = False
 
 
 PROFILES = (
@@ -37,8 +43,14 @@ PROFILES = (
     Odds(crash=0.02, lost_ack=0.05),
     Odds(freeze=0.015, freeze_s=200.0, slow=0.1, slow_delay_s=8.0),
     Odds(crash=0.006, freeze=0.006, freeze_s=90.0, lost_puback=0.05, lost_ack=0.1, short_read=0.5),
+    Odds(crash=0.004, slow=0.15, slow_delay_s=4.0, late=0.15, late_ack=0.15),
+    Odds(crash=0.004, engine_failure=0.2, bad_bills=2),
+    Odds(crash=0.006, upgrade=True),
+    Odds(freeze=0.01, freeze_s=120.0, slow=0.1, slow_delay_s=4.0, late=0.05, upgrade=True),
 )
-"""What a seed runs under, in turn: mixed; killed often; stopped past the duplicate window; lossy."""
+"""What a seed runs under, in turn: mixed; killed often; stopped past the duplicate window; lossy; out of
+order, with acks that come when the lease is over; a sandbox without its engine and bills that cannot be
+booked, and a CEO who resumes what they stop; every role in two versions, killed or stopped meanwhile."""
 
 CALM = Odds(0, 0, 0, 0, 0, 0, 0, clock_step=0)
 """Nothing goes wrong; only the order of things still comes from the seed."""
@@ -112,7 +124,10 @@ class ChaosCarrier:
     ) -> Any:
         async def handle(delivery: Delivery) -> None:
             await self._fate.step()
-            await handler(_ChaosDelivery(delivery, self._fate))
+            if self._fate.happens(self._fate.odds.late):
+                delivery.nak(self._fate.chance.uniform(0, self._fate.odds.late_s))
+            else:
+                await handler(_ChaosDelivery(delivery, self._fate))
 
         return await self._carrier.consume(stream, consumer, window, handle)
 
@@ -131,7 +146,7 @@ class ChaosCarrier:
 
 
 class _ChaosDelivery:
-    """A delivery whose ack may never reach the server."""
+    """A delivery whose ack may come late, or never reach the server."""
 
     def __init__(self, delivery: Delivery, fate: Fate) -> None:
         self._delivery = delivery
@@ -144,6 +159,9 @@ class _ChaosDelivery:
     def ack(self) -> None:
         if self._fate.happens(self._fate.odds.lost_ack):
             self._delivery.forget()  # type: ignore[attr-defined]
+        elif self._fate.happens(self._fate.odds.late_ack):
+            delay_s = self._fate.chance.uniform(0, self._fate.odds.late_s)
+            asyncio.get_running_loop().call_later(delay_s, self._delivery.ack)
         else:
             self._delivery.ack()
 

@@ -23,16 +23,31 @@ def key_of(order: Order) -> str:
 
 
 class RecordedBackend:
-    """Answers orders from a record of key -> [status, exit code, stdout, stderr]."""
+    """Answers orders from a record of key -> [status, exit code, stdout, stderr].
+
+    `failure` is the probability that the engine fails instead.
+    """
 
     name = "bubblewrap"
 
-    def __init__(self, record: dict[str, list[object]], chance: Random) -> None:
+    def __init__(self, record: dict[str, list[object]], chance: Random, failure: float = 0.0) -> None:
         self._record = record
         self._chance = chance
+        self._failure = failure
 
     async def run(self, order: Order) -> Outcome:
         await asyncio.sleep(self._chance.uniform(0.02, 0.5))
+        if self._chance.random() < self._failure:
+            return Outcome(
+                status="engine_error",
+                exit_code=None,
+                stdout=_stream(""),
+                stderr=_stream(""),
+                backend="bubblewrap",
+                image_id="recorded",
+                reason="the engine is gone",
+                fix="coo resume",
+            )
         status, exit_code, stdout, stderr = self._record[key_of(order)]
         return Outcome(
             status=status,  # type: ignore[arg-type]

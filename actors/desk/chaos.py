@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+Run = tuple[int, str, int]
+"""A seed; or, with an actor, the step at which that one is killed."""
+
+_CHUNK = 8
+"""Runs that a process is handed at once."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("chaos")(chaos)
@@ -22,44 +32,56 @@ def register(app: typer.Typer) -> None:
 
 def chaos(
     seed: Annotated[int, typer.Option("--seed", min=0, help="The first seed.")] = 0,
-    runs: Annotated[int, typer.Option("--runs", min=1, help="How many seeds, one after the other.")] = 100,
+    runs: Annotated[int, typer.Option("--runs", min=1, help="How many seeds, from that one on.")] = 100,
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Instead: kill each actor once at each of its steps.")
     ] = False,
+    jobs: Annotated[int, typer.Option("--jobs", min=0, help="Processes at once; 0: one a core.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Play a mission in memory under crashes, delays and lost answers; a failing seed reproduces exactly."""
     started = time.monotonic()
-    count = 0
-    for name, error in _sweep() if sweep else _seeds(seed, runs):
-        count += 1
-        if error is not None:
-            raise DeskError(Exit.FAILED, f"{name}: {error}", f"See it again: coo chaos {name}")
-    result = {"runs": count, "failures": 0, "seconds": round(time.monotonic() - started, 1)}
-    print(json.dumps(result) if as_json else f"{count} runs without a failure in {result['seconds']} s")
+    work: list[Run] = _kills() if sweep else [(number, "", 0) for number in range(seed, seed + runs)]
+    for run, failure in zip(work, _played(work, jobs), strict=True):
+        if failure:
+            number, actor, step = run
+            again = "--sweep" if actor else f"--seed {number} --runs 1"
+            what = f"{actor} killed at step {step}" if actor else f"seed {number}"
+            raise DeskError(Exit.FAILED, f"{what}: {failure}", f"See it again: coo chaos {again}")
+    result = {"runs": len(work), "failures": 0, "seconds": round(time.monotonic() - started, 1)}
+    print(json.dumps(result) if as_json else f"{len(work)} runs without a failure in {result['seconds']} s")
 
 
-def _seeds(seed: int, runs: int) -> Iterator[tuple[str, Exception | None]]:
-    from actors.chaos.simulation import Failed, simulate
-
-    for number in range(seed, seed + runs):
+def _played(work: list[Run], jobs: int) -> Iterator[str]:
+    """Yield what each run failed with, "" for nothing, in order; played by as many processes as told."""
+    jobs = min(jobs or len(os.sched_getaffinity(0)), -(-len(work) // _CHUNK))
+    if jobs == 1:
+        yield from map(play, work)
+        return
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
         try:
-            simulate(number, replicas=1 + number % 3 % 2)
-        except Failed as error:
-            yield f"--seed {number} --runs 1", error
-        else:
-            yield f"--seed {number}", None
+            yield from pool.map(play, work, chunksize=_CHUNK)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _sweep() -> Iterator[tuple[str, Exception | None]]:
+def play(run: Run) -> str:
+    """Play one run and return what it failed with, "" for nothing."""
     from actors.chaos.faults import CALM
-    from actors.chaos.simulation import Failed, calm, simulate
+    from actors.chaos.simulation import simulate
 
-    for actor, steps in calm().steps.items():
-        for step in range(1, steps + 1):
-            try:
-                simulate(0, CALM, crash=(actor, step))
-            except Failed as error:
-                yield f"--sweep ({actor} at step {step})", error
-            else:
-                yield "--sweep", None
+    number, actor, step = run
+    try:
+        if actor:
+            simulate(0, CALM, crash=(actor, step))
+        else:
+            simulate(number, replicas=1 + number % 3 % 2)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _kills() -> list[Run]:
+    from actors.chaos.simulation import calm
+
+    return [(0, actor, step) for actor, steps in calm().steps.items() for step in range(1, steps + 1)]

@@ -11,7 +11,7 @@ from actors.roles.budget import ROLE
 from actors.table import TABLE
 from bus import burials
 from bus.envelope import Outgoing, Stored
-from bus.fold import Fold
+from bus.fold import Fold, Role
 
 _ANSWERS = frozenset({"granted", "refused", "raised", "frozen"})
 
@@ -29,9 +29,9 @@ class Proof:
     violations: list[str] = field(default_factory=list)
 
 
-def prove(letters: Letters) -> Proof:
+def prove(letters: Letters, guard: Role[Ledger] = ROLE) -> Proof:
     """Walk the guard's mail with both ledgers."""
-    walk, fold = Walk(letters), Fold[Ledger](TABLE, ROLE, burials.found_in(letters.mail))
+    walk, fold = Walk(letters), Fold[Ledger](TABLE, guard, burials.found_in(letters.mail))
     proof = Proof(walk.books)
     lanes = _newest_by_lane(letters)
     for n, stored in enumerate(letters.mail):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
+
 from actors import messages as m
 from actors.desk.account import Account
 from actors.desk.errors import DeskError, Exit
@@ -17,6 +19,7 @@ from bus.envelope import Mail, Stored, open_mail, rfc3339
 from bus.errors import BadMail
 from bus.ports import Carrier
 from bus.subjects import MAIL_STREAM
+from bus.table import Error
 
 PUBLISHED = "published"
 """The state of a mission that no COO has taken up yet."""
@@ -82,6 +85,8 @@ class Record:
                 self.mission, self.published_ns = mission, stored.time_ns
             case m.Status() as status if self.status is None or status.at > self.status.at:
                 self.status, self.status_ns = status, stored.time_ns
+            case Error(mailbox="coo", reason="decision_changed") as error if not self.is_final:
+                self.status, self.status_ns = _halted(self.status, mail.seq, error), stored.time_ns
             case m.Control() | m.Decision():
                 self._said_at = mail.seq
             case m.Approved(digest=digest) | m.Rejected(digest=digest):
@@ -123,6 +128,17 @@ class Record:
             "published": rfc3339(self.published_ns),
             "updated": rfc3339(self.last_ns),
         }
+
+
+def _halted(status: m.Status | None, at: int, error: Error) -> m.Status:
+    """Say what a COO cannot that decides otherwise than the log; one that goes on writes a later status."""
+    return msgspec.structs.replace(
+        status or m.Status(state="created", at=0),
+        state="paused_error",
+        at=at,
+        reason=error.detail,
+        fix="start the version again that wrote this log, or give the mission anew",
+    )
 
 
 def listing(files: m.Manifest) -> list[dict[str, Any]]:

@@ -73,6 +73,7 @@ async def _verify(
 
 def _told(report: Report) -> str:
     copies = f", {len(report.copies)} harmless copies" if report.copies else ""
+    copies += f", {report.older} decided otherwise by older versions" if report.older else ""
     return (
         f"{report.messages} messages: {report.letters} letters and {report.checkpoints} checkpoints folded "
         f"again{copies}, {len(report.findings) or 'none'} not explained"

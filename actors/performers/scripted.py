@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +57,9 @@ class ScriptedClient:
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder or SCRIPTS
 
-    @cached_property
+    @property
     def _scripts(self) -> dict[str, Script]:
-        import yaml
-
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        scripts = {}
-        for path in sorted(self._folder.glob("*.yaml")):
-            script = msgspec.convert(yaml.load(path.read_text("utf-8"), loader), Script)
-            scripts.update({_plain(goal): script for goal in script.goals})
-        return scripts
+        return _read(self._folder)
 
     def goals(self) -> list[str]:
         """Return the first goal of each script."""
@@ -98,6 +91,19 @@ class ScriptedClient:
         raise ModelError(
             "no_script", f"{script.name} has no {turn} for task {task}, rework {rework}, round {round_}"
         )
+
+
+@cache
+def _read(folder: Path) -> dict[str, Script]:
+    """Read every script of a folder, once a process, by each of its goals."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    scripts = {}
+    for path in sorted(folder.glob("*.yaml")):
+        script = msgspec.convert(yaml.load(path.read_text("utf-8"), loader), Script)
+        scripts.update({_plain(goal): script for goal in script.goals})
+    return scripts
 
 
 def _plain(goal: str) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
-from contract_world import TOY, Add, Sum, add, eventually
+from contract_adder import ADDER, UNLUCKY, Total, doomed, handle, serving, sums, wait_for
+from contract_world import TOY, Sum, add, eventually
 
 from bus import deadletters
 from bus.envelope import Letter, Mail, Outgoing, digest
@@ -20,68 +19,8 @@ from bus.loop import LoopSettings, RoleLoop
 from bus.subjects import DLQ_STREAM, MAIL_STREAM
 
 
-class Total(msgspec.Struct, frozen=True, kw_only=True):
-    total: int = 0
-
-
-def handle(state: Total, mail: Mail) -> Step:
-    assert isinstance(mail.message, Add)
-    if mail.message.number == UNLUCKY:
-        raise ValueError(f"{mail.message.number} is unlucky")
-    total = Total(total=state.total + mail.message.number)
-    return Step(total, [Letter(to="ceo", message=Sum(total=total.total))])
-
-
 def dishonest(state: Total, mail: Mail) -> Step:
     return Step(state, [Letter(to="ceo", message=Sum(total=-1))])
-
-
-UNLUCKY = 1300
-
-ADDER: Role[Total] = Role(name="adder", version=1, state=Total, handle=handle)
-SETTINGS = LoopSettings(ack_wait_s=1.0, drain_s=3.0)
-
-
-@asynccontextmanager
-async def serving(
-    carrier: Any, role: Role[Any] = ADDER, settings: LoopSettings = SETTINGS
-) -> AsyncIterator[asyncio.Task[None]]:
-    """Run a role loop; drained at the end."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(RoleLoop(role, TOY, carrier, settings).run(stop))
-    try:
-        yield task
-    finally:
-        stop.set()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-@asynccontextmanager
-async def doomed(
-    world: Any, role: Role[Any] = ADDER, settings: LoopSettings = SETTINGS
-) -> AsyncIterator[RoleLoop]:
-    """Run a role loop that ends as a killed process does: nothing flushed, saved or given back."""
-    carrier = await world.carrier()
-    loop = RoleLoop(role, TOY, carrier, settings)
-    await loop.start()
-    try:
-        yield loop
-    finally:
-        await world.kill(carrier)
-        loop._lease.cancel()
-        await loop._publisher.stop()
-
-
-async def sums(carrier: Any, mission: str = "m-1") -> list[int]:
-    """Return the totals that the adder sent, in the order of the log."""
-    stored = await carrier.read(MAIL_STREAM, f"coo.m.{mission}.ceo.sum.adder", 1)
-    return [msgspec.json.decode(one.body, type=Sum).total for one in stored]
-
-
-async def wait_for(look: Callable[[], Any], wanted: object, timeout_s: float = 6.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while await look() != wanted:
-            await asyncio.sleep(0.02)
 
 
 async def test_every_mail_is_decided_once_and_in_order(world: Any) -> None:
@@ -134,41 +73,51 @@ async def test_a_raise_is_an_outcome_and_later_mail_does_not_wait(world: Any) ->
     }
 
 
+def bad(subject: str = "coo.m.m-1.adder.add.ceo", body: bytes = b'{"number":1}', **headers: str) -> Outgoing:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Outgoing(subject, {"ce-id": "x", **named}, body)
+
+
+NO_HEADERS = Outgoing("coo.m.m-1.adder.add.ceo", {}, b'{"number":1}')
+
 BAD_MAIL = {
-    "undecodable": Outgoing("coo.m.m-1.adder.add.ceo", {"ce-id": "x"}, b"\xff\xfe not json"),
-    "too_deep": Outgoing("coo.m.m-1.adder.add.ceo", {"ce-id": "x"}, b"[" * 5000),
-    "too_big": Outgoing("coo.m.m-1.adder.add.ceo", {"ce-id": "x"}, b'{"number":1}' + b" " * 70_000),
-    "not_in_table": Outgoing("coo.m.m-1.adder.sum.ceo", {"ce-id": "x"}, b"{}"),
-    "bad_subject": Outgoing("coo.m.m-1.adder.add.ceo.more", {"ce-id": "x"}, b"{}"),
-    "bad_headers": Outgoing("coo.m.m-1.adder.add.ceo", {}, b'{"number":1}'),
-    "copied_message": Outgoing(
-        "coo.m.m-1.adder.add.ceo", {"ce-id": "x", "Nats-Sequence": "7"}, b'{"number":1}'
-    ),
+    "undecodable": ("undecodable", bad(body=b"\xff\xfe not json")),
+    "of another shape": ("undecodable", bad(body=b'{"number":"one"}')),
+    "nested too deep": ("too_deep", bad(body=b"[" * 5000)),
+    "too big": ("too_big", bad(body=b'{"number":1}' + b" " * 70_000)),
+    "an unknown kind": ("not_in_table", bad("coo.m.m-1.adder.bribe.ceo", b"{}")),
+    "a kind that goes elsewhere": ("not_in_table", bad("coo.m.m-1.adder.sum.ceo", b"{}")),
+    "a sender that may not": ("not_in_table", bad("coo.m.m-1.adder.add.desk")),
+    "a token too many": ("bad_subject", bad("coo.m.m-1.adder.add.ceo.more", b"{}")),
+    "a token too few": ("bad_subject", bad("coo.m.m-1.adder.add")),
+    "a token in capitals": ("bad_subject", bad("coo.m.m-1.adder.add.CEO")),
+    "no headers": ("bad_headers", NO_HEADERS),
+    "an endless id": ("bad_headers", bad(ce_id="x" * 129)),
+    "a header that is not ASCII": ("bad_headers", bad(ce_time="März")),
+    "another source than its subject": ("bad_headers", bad(ce_source="/coo/adder")),
+    "another type than its subject": ("bad_headers", bad(ce_type="coo.sum")),
+    "a copy's stream": ("copied_message", bad(Nats_Stream="COO")),
+    "a copy's sequence": ("copied_message", bad(Nats_Sequence="7")),
+    "a copy's subject": ("copied_message", bad(Nats_Subject="coo.m.m-2.adder.add.ceo")),
 }
 
 
-@pytest.mark.parametrize("reason", BAD_MAIL)
-async def test_bad_mail_ends_in_the_dead_letters_with_its_reason(world: Any, reason: str) -> None:
+@pytest.mark.parametrize("case", BAD_MAIL)
+async def test_bad_mail_ends_in_the_dead_letters_with_its_reason(world: Any, case: str) -> None:
+    reason, mail = BAD_MAIL[case]
     carrier = await world.carrier()
     async with serving(await world.carrier()):
-        await carrier.publish(BAD_MAIL[reason])
+        await carrier.publish(mail)
         await carrier.publish(add(2))
         await wait_for(lambda: sums(carrier), [2])
 
     (dead,) = await carrier.read(DLQ_STREAM, "coo.dlq.adder.m-1", 1)
     entry = deadletters.entry_of(dead)
-    assert (entry.reason, entry.original_seq, entry.body) == (reason, 1, BAD_MAIL[reason].body)
-    assert entry.original_subject == BAD_MAIL[reason].subject
-
-
-async def test_headers_that_contradict_the_subject_are_bad_mail(world: Any) -> None:
-    carrier = await world.carrier()
-    forged = add(5)
-    headers = {**forged.headers, "ce-source": "/coo/adder"}
-    async with serving(await world.carrier()):
-        await carrier.publish(Outgoing(forged.subject, headers, forged.body))
-        await carrier.publish(add(2))
-        await wait_for(lambda: sums(carrier), [2])
+    assert (entry.reason, entry.original_seq, entry.body) == (reason, 1, mail.body)
+    assert entry.original_subject == mail.subject
+    (error,) = await carrier.read(MAIL_STREAM, "coo.m.m-1.desk.error.adder", 1)
+    told = msgspec.json.decode(error.body)
+    assert (told["mailbox"], told["seq"], told["reason"]) == ("adder", 1, reason)
 
 
 async def test_a_killed_process_loses_and_doubles_nothing(world: Any) -> None:
@@ -337,7 +286,7 @@ async def test_a_replay_is_decided_once_and_a_forged_entry_is_refused(world: Any
         await deadletters.replay(carrier, deadletters.entry_of(entry))
 
     async with serving(await world.carrier()):
-        await carrier.publish(BAD_MAIL["bad_headers"])
+        await carrier.publish(NO_HEADERS)
         await wait_for(lambda: _dead(carrier), 2)
         bad = deadletters.entry_of((await carrier.read(DLQ_STREAM, "coo.dlq.>", 2))[0])
         message, first = await deadletters.replay(carrier, bad)

@@ -144,6 +144,24 @@ async def test_an_order_is_answered_once_and_names_what_it_answers(world: Any) -
     assert answer.headers["coo-cause"] == "desk/o-1"
 
 
+async def test_an_order_that_comes_again_while_it_is_performed_here_is_not_performed_twice(
+    world: Any,
+) -> None:
+    carrier, digger, stop = await world.carrier(), Digger(), asyncio.Event()
+    loop = PerformerLoop(
+        digger, TABLE, await world.carrier(), halts=HALTS, ack_wait_s=60.0, watch_s=0.05
+    )  # it keeps its leases as if the consumer waited for a minute: they run out after a second
+    task = asyncio.create_task(loop.run(stop))
+    await carrier.publish(letter(Dig(depth=99), "o-1"))
+    await eventually(lambda: [len(same) for same in loop._tasks.values()] == [2])
+    await carrier.publish(letter(Said(stop=True, at=41), "s-1", to="ceo"))
+    await wait_for_answers(carrier, [Dug(dropped_at=41)])
+    await eventually(lambda: not loop._tasks)
+    stop.set()
+    await task
+    assert digger.started == [99]
+
+
 async def test_an_order_with_an_answer_in_the_log_is_not_performed_again(world: Any) -> None:
     carrier, digger = await world.carrier(), Digger()
     await carrier.publish(letter(Dig(depth=3), "o-1"))
@@ -221,6 +239,34 @@ async def test_a_performer_that_raises_leaves_a_dead_letter_and_goes_on(world: A
     assert {one.headers["coo-dlq-reason"] for one in dead} == {"raised", "undecodable"}
     errors = await carrier.read(MAIL_STREAM, "coo.m.m-1.desk.error.digger", 1)
     assert len(errors) == 2
+
+
+DIG = "coo.m.m-1.digger.dig.desk"
+BAD_ORDERS = {
+    "undecodable": Outgoing(DIG, {"ce-id": "x"}, b"\xff"),
+    "too_deep": Outgoing(DIG, {"ce-id": "x"}, b"[" * 5000),
+    "too_big": Outgoing(DIG, {"ce-id": "x"}, b'{"depth":1}' + b" " * 70_000),
+    "not_in_table": Outgoing("coo.m.m-1.digger.dig.ceo", {"ce-id": "x"}, b'{"depth":1}'),
+    "bad_subject": Outgoing(f"{DIG}.more", {"ce-id": "x"}, b'{"depth":1}'),
+    "bad_headers": Outgoing(DIG, {}, b'{"depth":1}'),
+    "copied_message": Outgoing(DIG, {"ce-id": "x", "Nats-Stream": "COO"}, b'{"depth":1}'),
+}
+
+
+@pytest.mark.parametrize("reason", BAD_ORDERS)
+async def test_a_bad_order_ends_in_the_dead_letters_and_is_not_performed(world: Any, reason: str) -> None:
+    carrier, digger = await world.carrier(), Digger()
+    async with digging(await world.carrier(), digger):
+        await carrier.publish(BAD_ORDERS[reason])
+        await carrier.publish(letter(Dig(depth=4), "o-1"))
+        await wait_for_answers(carrier, [Dug(depth=4)])
+        async with asyncio.timeout(6):
+            while not (dead := await carrier.read(DLQ_STREAM, "coo.dlq.digger.m-1", 1)):
+                await asyncio.sleep(0.02)
+    assert [one.headers["coo-dlq-reason"] for one in dead] == [reason]
+    (error,) = await carrier.read(MAIL_STREAM, "coo.m.m-1.desk.error.digger", 1)
+    assert msgspec.json.decode(error.body, type=Error).reason == reason
+    assert digger.started == [4]
 
 
 async def test_a_stopped_performer_gives_its_order_to_another(world: Any) -> None:
