@@ -18,7 +18,7 @@ from recorded_company import RECORDINGS, ROLES, Company, Connect, on_memory, on_
 
 from actors import messages as m
 from actors.company import role
-from actors.desk.books import read_letters
+from actors.desk.guardmail import read_letters
 from actors.desk.proof import prove
 from actors.desk.record import read_record
 from actors.table import TABLE
