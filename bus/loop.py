@@ -291,6 +291,8 @@ class RoleLoop:
         if kills(self.deaths, self.role.name, key.fold, stored):
             self._quarantine(key, stored)
             return
+        if self._per_company and _day(key.fold.now_ns) < _day(stored.time_ns) and key.snapshot is None:
+            self._take_snapshot(key)  # the balance is carried forward from one UTC day to the next
         decision = decide(self.deaths, self.role.name, key.fold, stored)
         key.complete_to = max(key.complete_to, stored.seq)
         letters = self._missing(key, decision)
@@ -396,6 +398,8 @@ class RoleLoop:
 
     def _take_snapshot(self, key: Key) -> None:
         assert key.fold is not None
+        if key.fold.count == key.checkpoint_at:
+            return
         key.snapshot = (key.fold.position, key.fold.snapshot())
         key.checkpoint_at = key.fold.count
         if not key.entries:
@@ -460,3 +464,7 @@ class RoleLoop:
             if key.fold is not None and key.fold.count > key.checkpoint_at and key.error is None:
                 saves.append(self._save(key, key.fold.position, key.fold.snapshot()))
         await asyncio.gather(*saves)
+
+
+def _day(time_ns: int) -> int:
+    return time_ns // 86_400_000_000_000
