@@ -64,7 +64,8 @@ class Outgoing(msgspec.Struct, frozen=True):
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
     """A message as a mailbox gets it, decoded.
 
-    `now_ns` is the greatest log timestamp up to this mail: the only time a role knows.
+    `now_ns` is the greatest log timestamp up to this mail: the only time a role knows. `at` is the sequence
+    of the mail it was decided at, the same for every copy of it; its own where it answers none.
     """
 
     seq: int
@@ -77,6 +78,7 @@ class Mail(msgspec.Struct, frozen=True, kw_only=True):
     message: msgspec.Struct
     cause: str = ""
     retry_of: str = ""
+    at: int = 0
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,7 +205,15 @@ def open_mail(table: Table, stored: Stored, now_ns: int) -> Mail:
         message=_decode(table, row, stored.body),
         cause=stored.headers.get("coo-cause", ""),
         retry_of=stored.headers.get("coo-retry-of", ""),
+        at=_decided_at(stored),
     )
+
+
+def _decided_at(stored: Stored) -> int:
+    """Return where a letter says it was decided, if that can be: before itself."""
+    text = stored.headers.get("coo-at", "")
+    at = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else stored.seq
+    return min(at, stored.seq)
 
 
 def _check_headers(headers: Mapping[str, str], address: subjects.Address) -> str:

@@ -226,9 +226,9 @@ class PerformerLoop:
         )
 
     async def _answered(self, order: Mail) -> bool:
-        """Ask the log whether this order has its answer."""
+        """Ask the log whether this order has its answer, which may be one to an earlier copy of it."""
         pattern = subjects.mail(order.mission, order.sender, "*", self.performer.name)
-        wanted, start = f"{order.sender}/{order.id}", order.seq + 1
+        wanted, start = f"{order.sender}/{order.id}", order.at + 1
         while page := await self.carrier.read(MAIL_STREAM, pattern, start):
             if any(stored.headers.get("coo-cause") == wanted for stored in page):
                 return True

@@ -105,7 +105,7 @@ class Purse:
         """Say whether the order that this one retries was paid for without bringing an answer."""
         if not order.retry_of:
             return False
-        attempts = await self._attempts(msgspec.structs.replace(order, id=order.retry_of, seq=0))
+        attempts = await self._attempts(msgspec.structs.replace(order, id=order.retry_of, at=0))
         return any(a.settled is not None and a.settled.answer is None for a in attempts.values())
 
     async def _void(self, order: Mail, n: int, proof: Literal["not_sent", "refused_by_provider"]) -> None:
@@ -241,7 +241,7 @@ class Purse:
             subjects.mail(order.mission, "budget", "*", self._mailbox),
             subjects.mail(order.mission, self._mailbox, "*", "budget"),
         ):
-            start = order.seq + 1
+            start = order.at + 1
             while page := await self._carrier.read(MAIL_STREAM, pattern, start):
                 start = page[-1].seq + 1
                 for stored in page:

@@ -174,6 +174,20 @@ async def test_an_order_with_an_answer_in_the_log_is_not_performed_again(world: 
     assert digger.started == [4]
 
 
+async def test_a_copy_of_an_order_that_was_answered_before_the_copy_is_not_performed(world: Any) -> None:
+    carrier, digger = await world.carrier(), Digger()
+    decided_at = await carrier.publish(letter(Said(stop=False, at=0), "s", to="ceo"))
+    order = letter(Dig(depth=3), "o-1")
+    order = Outgoing(order.subject, {**order.headers, "coo-at": str(decided_at.seq)}, order.body)
+    async with digging(await world.carrier(), digger):
+        await carrier.publish(order)
+        await wait_for_answers(carrier, [Dug(depth=3)])
+        await carrier.publish(order.under_id("written again after the duplicate window"))
+        await carrier.publish(letter(Dig(depth=4), "o-2"))
+        await wait_for_answers(carrier, [Dug(depth=3), Dug(depth=4)])
+    assert digger.started == [3, 4]
+
+
 async def test_of_two_performers_at_one_order_the_first_answer_wins(world: Any) -> None:
     carrier = await world.carrier()
     one, two = Digger(), Digger()

@@ -48,6 +48,7 @@ UPGRADED = Odds(crash=0.01, freeze=0.004, freeze_s=90.0, upgrade=True)
     ("seed", "odds"),
     [
         pytest.param(140, REDELIVERED, id="an order that came again while it was performed"),
+        pytest.param(21499, PROFILES[3], id="a copy of an order that was answered before the copy"),
         pytest.param(205, FAILING, id="a state whose mappings lost their order in a checkpoint"),
     ],
 )
