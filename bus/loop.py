@@ -13,19 +13,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bus import burials, checkpoints, deadletters, subjects
+from bus import alarms, deadletters, subjects
 from bus.checkpoints import Start
-from bus.envelope import Outgoing, Stored, base_headers, digest, encode
-from bus.errors import BuriedLater, BusError, DecisionChanged, NewerVersion, Quarantined
+from bus.envelope import Outgoing, Stored
+from bus.errors import BuriedLater, DecisionChanged, NewerVersion, Quarantined
 from bus.fold import Decision, Role
-from bus.poison import Deaths, Unmarked, decide, kills, quarantine_id
+from bus.past import Past
+from bus.poison import Deaths, Unmarked, decide, kills
 from bus.ports import BEHIND_S, Carrier, Consumer, Delivery
-from bus.progress import HALTED_NAK_S, Entry, Key, Nobody, Path, Told
+from bus.progress import HALTED_NAK_S, Entry, Key, Nobody, Path
 from bus.publisher import Publisher
+from bus.saving import Saver
 from bus.structured import structlog
-from bus.subjects import COMPANY, DLQ_STREAM, MAIL_STREAM, mailbox_filter
-from bus.table import BURIED, Error, Table
-from bus.versions import Predecessor, version_of
+from bus.subjects import COMPANY, MAIL_STREAM
+from bus.table import BURIED, Table
+from bus.versions import version_of
 
 log = structlog.get_logger("bus")
 
@@ -69,10 +71,11 @@ class RoleLoop:
         self._per_company = table.mailbox(role.name).per == "company"
         self._keys: OrderedDict[str, Key] = OrderedDict()
         self._publisher = Publisher(carrier)
+        self._past = Past(carrier, table, role)
+        self._saver = Saver(carrier, role, self._publisher, self._worker_done)
         self._consumer: Consumer | None = None
         self._unhandled: dict[Delivery, None] = {}
         self._lease: asyncio.Task[None] | None = None
-        self._saves: dict[asyncio.Task[None], None] = {}
         self._stopping = False
         self._fatal: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._path = Path()
@@ -173,10 +176,6 @@ class RoleLoop:
         key.queue.clear()
         key.worker = None
 
-    def _saved(self, task: asyncio.Task[None]) -> None:
-        self._saves.pop(task, None)
-        self._worker_done(task)
-
     def _worker_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
             self._die(error)
@@ -222,7 +221,7 @@ class RoleLoop:
         key.in_log = None
 
     async def _load(self, key: Key, seq: int) -> None:
-        start = await checkpoints.load(self.carrier, self.table, self.role, key.name)
+        start = await self._past.start(key.name)
         key.fold = start.fold
         key.complete_to = start.fold.position
         key.checkpoint_at = start.fold.count
@@ -230,9 +229,8 @@ class RoleLoop:
             await self._take_over(key, start, seq)
 
     async def _take_over(self, key: Key, start: Start, seq: int) -> None:
-        predecessor = Predecessor(self.carrier, self.role, key.name, self._missions_of(key), self.deaths)
         try:
-            key.earlier = await predecessor.take_over(start, seq)
+            key.earlier = await self._past.predecessor(key.name, self.deaths).take_over(start, seq)
         except DecisionChanged as error:
             key.halt(error)
         except Quarantined as error:
@@ -241,12 +239,8 @@ class RoleLoop:
             assert killer is not None
             self._quarantine(key, killer)
 
-    def _missions_of(self, key: Key) -> str:
-        return "*" if self._per_company else key.name
-
     async def _read_ahead(self, key: Key) -> None:
-        pattern = mailbox_filter(self.role.name, self._missions_of(key))
-        page = await self.carrier.read(MAIL_STREAM, pattern, key.complete_to + 1)
+        page = await self._past.mail(key.name, key.complete_to + 1)
         if not page:
             await asyncio.sleep(BEHIND_S)
             return
@@ -255,7 +249,7 @@ class RoleLoop:
 
     async def _fold_read(self, key: Key, stored: Stored) -> None:
         if self._is_old(stored) and key.in_log is None:
-            key.in_log = await self._letters_in_log(key, stored.seq)
+            key.in_log = await self._past.letters(key.name, stored.seq)
         try:
             self._fold(key, stored)
         except BuriedLater:
@@ -271,19 +265,6 @@ class RoleLoop:
         self._path.forget()
         await self._load(key, stored.seq)
 
-    async def _letters_in_log(self, key: Key, start: int) -> dict[str, Stored]:
-        """Read what this role has already sent for a key, by letter id, from a sequence on."""
-        mission = self._missions_of(key)
-        found: dict[str, Stored] = {}
-        for stream, pattern, since in (
-            (MAIL_STREAM, subjects.mail(mission, "*", "*", self.role.name), start),
-            (DLQ_STREAM, subjects.dead_letter(self.role.name, mission), 1),
-        ):
-            while page := await self.carrier.read(stream, pattern, since):
-                found.update((stored.headers.get("ce-id", ""), stored) for stored in page)
-                since = page[-1].seq + 1
-        return found
-
     # -- deciding and publishing --------------------------------------------------------------------
 
     def _fold(self, key: Key, stored: Stored) -> None:
@@ -292,7 +273,7 @@ class RoleLoop:
             self._quarantine(key, stored)
             return
         if self._per_company and _day(key.fold.now_ns) < _day(stored.time_ns) and key.snapshot is None:
-            self._take_snapshot(key)  # the balance is carried forward from one UTC day to the next
+            self._saver.snapshot(key)  # the balance is carried forward from one UTC day to the next
         decision = decide(self.deaths, self.role.name, key.fold, stored)
         key.complete_to = max(key.complete_to, stored.seq)
         letters = self._missing(key, decision)
@@ -303,7 +284,7 @@ class RoleLoop:
             self._publisher.send(letter, entry)
         due = key.fold.count - key.checkpoint_at >= self.settings.checkpoint_every
         if due and key.snapshot is None and key.error is None:
-            self._take_snapshot(key)
+            self._saver.snapshot(key)
 
     def _missing(self, key: Key, decision: Decision) -> Sequence[Outgoing]:
         """Return what is to be published: for old mail only what the log has not."""
@@ -361,8 +342,7 @@ class RoleLoop:
         if self._per_company:
             self._die(error)
             return
-        letter_id = digest("halted", key.name, self.role.name, error.seq)
-        self._tell(key.name, error, error.seq, "decision_changed", letter_id)
+        self._publisher.send(alarms.decision_changed(self.table, error, self.carrier.now_ns()), Nobody())
 
     def _quarantine(self, key: Key, stored: Stored) -> None:
         """Stop before a mail that kills whoever decides it; what came before it goes on.
@@ -373,12 +353,11 @@ class RoleLoop:
         log.critical("mail.quarantined", role=self.role.name, key=key.name, error=str(error))
         mission = subjects.mission_token(stored.subject)
         if mission != COMPANY and subjects.is_token(mission):
-            letter_id = quarantine_id(mission, self.role.name, stored.seq)
-            self._tell(mission, error, stored.seq, "quarantined", letter_id)
+            alarm = alarms.quarantined(self.table, mission, error, self.carrier.now_ns())
+            self._publisher.send(alarm, Nobody())
 
     async def _look_for_burial(self, key: Key, error: Quarantined) -> None:
-        mission = self._missions_of(key)
-        found = await burials.read(self.carrier, self.role.name, mission)
+        found = await self._past.burials(key.name)
         if error.seq in found:
             key.error = None
         if error.seq in found and key.fold is not None:
@@ -388,37 +367,10 @@ class RoleLoop:
             key.complete_to = key.fold.position
             self._path.forget()
 
-    def _tell(self, mission: str, error: BusError, seq: int, reason: str, letter_id: str) -> None:
-        body = Error(mailbox=self.role.name, seq=seq, reason=reason, detail=str(error))
-        headers = base_headers(letter_id, self.role.name, "error", self.carrier.now_ns())
-        subject = subjects.mail(mission, self.table.errors_to, "error", self.role.name)
-        self._publisher.send(Outgoing(subject, headers, encode(body)), Nobody())
-
     # -- checkpoints --------------------------------------------------------------------------------
 
-    def _take_snapshot(self, key: Key) -> None:
-        assert key.fold is not None
-        if key.fold.count == key.checkpoint_at:
-            return
-        key.snapshot = (key.fold.position, key.fold.snapshot())
-        key.checkpoint_at = key.fold.count
-        if not key.entries:
-            self.save(key)
-
     def save(self, key: Key) -> None:
-        """Publish a key's snapshot; every letter of mail up to its position is in the log by now."""
-        assert key.snapshot is not None
-        position, fold = key.snapshot
-        task = asyncio.create_task(self._save(key, position, fold))
-        self._saves[task] = None
-        task.add_done_callback(self._saved)
-        key.snapshot = None
-
-    async def _save(self, key: Key, position: int, fold: bytes) -> None:
-        letter = await checkpoints.letter(self.carrier, self.role, key.name, position, fold)
-        saved = asyncio.get_running_loop().create_future()
-        self._publisher.send(letter, Told(saved))
-        await saved
+        self._saver.save(key)
 
     # -- leases and the end -------------------------------------------------------------------------
 
@@ -446,24 +398,20 @@ class RoleLoop:
         except TimeoutError:
             log.warning("drain.cut_short", role=self.role.name)
         await self._publisher.stop()
-        for task in [*self._saves, *(key.worker for key in self._keys.values() if key.worker)]:
+        for task in [*self._saver.tasks, *(key.worker for key in self._keys.values() if key.worker)]:
             task.cancel()
         for delivery in list(self._unhandled):
             self.give_back(delivery)
 
     async def _finish(self) -> None:
-        while self._saves or any(key.busy for key in self._keys.values()):
+        while self._saver.tasks or any(key.busy for key in self._keys.values()):
             workers = [key.worker for key in self._keys.values() if key.worker]
-            tasks = [*self._saves, *workers, *self._publisher.tasks]
+            tasks = [*self._saver.tasks, *workers, *self._publisher.tasks]
             if under_way := [task for task in tasks if not task.done()]:
                 await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             else:
                 await asyncio.sleep(0.01)  # what has ended tells its key, unless it failed
-        saves = []
-        for key in self._keys.values():
-            if key.fold is not None and key.fold.count > key.checkpoint_at and key.error is None:
-                saves.append(self._save(key, key.fold.position, key.fold.snapshot()))
-        await asyncio.gather(*saves)
+        await self._saver.save_all(self._keys.values())
 
 
 def _day(time_ns: int) -> int:

@@ -12,7 +12,7 @@ import types
 from collections.abc import Coroutine, Generator
 from typing import Any, Protocol, TypeVar
 
-from bus.envelope import Stored, digest
+from bus.envelope import Stored
 from bus.errors import BusError
 from bus.fold import DeadLetter, Decision, Fold
 
@@ -59,11 +59,6 @@ class Unmarked:
         return 0
 
     def forgive(self, mailbox: str, seq: int) -> None: ...
-
-
-def quarantine_id(mission: str, role: str, seq: int) -> str:
-    """Return the id of the letter that tells of a quarantine: the same from every process."""
-    return digest("quarantined", mission, role, seq)
 
 
 def kills(deaths: Deaths, mailbox: str, fold: Fold[Any], stored: Stored) -> bool:

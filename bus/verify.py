@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bus import burials, subjects
+from bus.alarms import quarantine_id
 from bus.envelope import Outgoing, Stored
 from bus.errors import BadMail, BuriedLater, NewerVersion
 from bus.fold import Fold, Role
-from bus.poison import quarantine_id
 from bus.subjects import COMPANY, Address
 from bus.table import CHECKPOINT, ERROR, Checkpoint, Ref, Table
 from bus.versions import version_of

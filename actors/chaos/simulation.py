@@ -284,9 +284,12 @@ class Simulation:
         return max(statuses, key=lambda status: status.at, default=None)
 
     def _is_at_rest(self) -> bool:
-        """Say whether the mission is over and every hold is resolved by its time."""
+        """Say whether the mission is over, every hold is resolved by its time, and every bad bill put aside."""
         status = self.state()
         if status is None or status.state not in m.FINAL or not self.mail("close"):
+            return False
+        dead = self.server.stream("COO_DLQ").messages
+        if len({stored.headers["coo-dlq-seq"] for stored in dead}) < len(self.bad_bills):
             return False
         now_ns = self._clock()
         return all(granted.expires_ns < now_ns for _, granted in self.mail("granted"))

@@ -21,6 +21,7 @@ from bus import fold as folding
 from bus.envelope import Letter, Mail
 from bus.fold import Fold, Role, Step
 from bus.loop import RoleLoop
+from bus.saving import Saver
 from bus.subjects import MAIL_STREAM, mailbox_filter
 
 SEEDS = 48
@@ -180,12 +181,12 @@ def letters_of_own_mail_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def checkpoint_before_its_letters(monkeypatch: pytest.MonkeyPatch) -> None:
-    def take(self: RoleLoop, key: Any) -> None:
+    def take(self: Saver, key: Any) -> None:
         key.snapshot = (key.fold.position, key.fold.snapshot())
         key.checkpoint_at = key.fold.count
         self.save(key)
 
-    monkeypatch.setattr(RoleLoop, "_take_snapshot", take)
+    monkeypatch.setattr(Saver, "snapshot", take)
 
 
 def two_callers_on_one_sent(monkeypatch: pytest.MonkeyPatch) -> None:

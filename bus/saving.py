@@ -1,0 +1,67 @@
+"""Taking and publishing checkpoints: never before all letters of mail up to their position."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from bus import checkpoints
+from bus.fold import Role
+from bus.ports import Carrier
+from bus.progress import Key, Told
+from bus.publisher import Publisher
+
+
+class Saver:
+    """Saves the folds of one role. `ended` is called with every task that has ended."""
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        role: Role[Any],
+        publisher: Publisher,
+        ended: Callable[[asyncio.Task[None]], None],
+    ) -> None:
+        self._carrier = carrier
+        self._role = role
+        self._publisher = publisher
+        self._ended = ended
+        self.tasks: dict[asyncio.Task[None], None] = {}
+
+    def snapshot(self, key: Key) -> None:
+        """Take a key's state as it is now; it is saved when what led to it is published."""
+        assert key.fold is not None
+        if key.fold.count == key.checkpoint_at:
+            return
+        key.snapshot = (key.fold.position, key.fold.snapshot())
+        key.checkpoint_at = key.fold.count
+        if not key.entries:
+            self.save(key)
+
+    def save(self, key: Key) -> None:
+        """Publish a key's snapshot; every letter of mail up to its position is in the log by now."""
+        assert key.snapshot is not None
+        position, fold = key.snapshot
+        task = asyncio.create_task(self._save(key, position, fold))
+        self.tasks[task] = None
+        task.add_done_callback(self._saved)
+        key.snapshot = None
+
+    async def save_all(self, keys: Iterable[Key]) -> None:
+        """Save every key that has folded anything since its last checkpoint, and wait until it is done."""
+        saves = []
+        for key in keys:
+            if key.fold is not None and key.fold.count > key.checkpoint_at and key.error is None:
+                saves.append(self._save(key, key.fold.position, key.fold.snapshot()))
+        await asyncio.gather(*saves)
+
+    async def _save(self, key: Key, position: int, fold: bytes) -> None:
+        letter = await checkpoints.letter(self._carrier, self._role, key.name, position, fold)
+        saved = asyncio.get_running_loop().create_future()
+        self._publisher.send(letter, Told(saved))
+        await saved
+
+    def _saved(self, task: asyncio.Task[None]) -> None:
+        self.tasks.pop(task, None)
+        self._ended(task)
