@@ -284,7 +284,7 @@ class Simulation:
         return max(statuses, key=lambda status: status.at, default=None)
 
     def _is_at_rest(self) -> bool:
-        """Say whether the mission is over, every hold is resolved by its time, and every bad bill put aside."""
+        """Say whether the mission is over, every hold resolved by its time, every bad bill put aside."""
         status = self.state()
         if status is None or status.state not in m.FINAL or not self.mail("close"):
             return False
