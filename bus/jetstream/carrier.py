@@ -148,6 +148,10 @@ class JetStreamCarrier:
     async def _on_reconnect(self) -> None:
         self.epoch += 1
         log.info("connection.restored", principal=self.principal)
+        asked: list[asyncio.Future[Any]] = [*self._acks.values(), *(r.done for r in self._reads.values())]
+        for answer in asked:  # what was on its way is asked again now, not after its time-out
+            if not answer.done():
+                answer.set_exception(TimeoutError("the connection was lost"))
         for pull in self._pulls:
             await pull.renew_all()
 
