@@ -225,8 +225,9 @@ class Company:
         return json.loads(done.stdout)
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Kill an actor or `nats-server`, and return the pid it had."""
-        pid = self.pids[name]
+        """Kill an actor or `nats-server`, once it runs, and return the pid it had."""
+        pid = until(lambda: self.pids.get(name), what=f"{name} runs")
+        assert pid is not None
         os.kill(pid, number)
         return pid
 
