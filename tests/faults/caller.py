@@ -16,6 +16,7 @@ from actors.performers.bill import Bill, Grant, NoMoney, NotSent, Price, Refused
 from actors.performers.purse import Purse
 from actors.table import TABLE
 from bus.envelope import Mail
+from bus.errors import BusError
 from bus.jetstream import connect
 from bus.subjects import mailbox_filter
 
@@ -98,14 +99,10 @@ async def _one(
 
 
 if __name__ == "__main__":
-    asyncio.run(
-        main(
-            sys.argv[1],
-            int(sys.argv[2]),
-            int(sys.argv[3]),
-            sys.argv[4],
-            int(sys.argv[5]),
-            Path(sys.argv[6]),
-            read(Path(sys.argv[6])),
-        )
-    )
+    url, number, holds, provider, seed, progress = sys.argv[1:]
+    done = read(Path(progress))
+    work = main(url, int(number), int(holds), provider, int(seed), Path(progress), done)
+    try:
+        asyncio.run(work)
+    except BusError as error:  # the server is away: whoever started this starts it again
+        sys.exit(f"caller {number}: {error}")
