@@ -15,6 +15,9 @@ from actors.supervisor import ProcessEvent, RestartPolicy, Restarts
 
 NAME = "nats-server"
 
+_POLICY = RestartPolicy(healthy_after_s=5.0)
+"""Nobody can work without it, and one that served for seconds was not what is wrong: it is back at once."""
+
 
 @dataclass(eq=False)
 class ServerGivenUp(ServerError):
@@ -38,7 +41,7 @@ async def keep(
         ServerGivenUp: it ended too often, or could not be started again.
     """
     loop = asyncio.get_running_loop()
-    restarts = Restarts(policy or RestartPolicy(), random or Random())
+    restarts = Restarts(policy or _POLICY, random or Random())
     while True:
         started_s, pid = loop.time(), server.pid
         reason = await _end(server, on_event)

@@ -104,6 +104,10 @@ class Caller:
             self.kills += 1
             self.start()
 
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
     @property
     def done(self) -> bool:
         code = self.process.poll()
@@ -145,14 +149,11 @@ def storm(folder: Path, holds: int, seed: int, cap: int, pause_s: tuple[float, f
         began = time.monotonic()
         share = -(-holds // CALLERS)
         callers = [Caller(company, folder, n, share, url, seed) for n in range(CALLERS)]
-        while sum(caller.done for caller in callers) < CALLERS:  # each is looked at: it starts what failed
-            time.sleep(chance.uniform(*pause_s))
-            victim = chance.choices(["caller", "budget", "budget-2", "nats-server"], [6, 2, 2, 1])[0]
-            if victim == "caller":
-                chance.choice(callers).kill()
-            else:
-                company.until_restarted(victim, company.kill(victim))
-                kills[victim] += 1
+        try:
+            _rage(company, callers, chance, kills, pause_s)
+        finally:
+            for caller in callers:
+                caller.end()
         kills["callers"] = sum(caller.kills for caller in callers)
         took_s = time.monotonic() - began
         until(
@@ -163,6 +164,24 @@ def storm(folder: Path, holds: int, seed: int, cap: int, pause_s: tuple[float, f
     provider.shutdown()
     provider.server_close()
     return _checked(audit, books, meter, kills, cap) | {"storm_s": f"{took_s:.1f}"}
+
+
+def _rage(
+    company: Company,
+    callers: list[Caller],
+    chance: random.Random,
+    kills: dict[str, int],
+    pause_s: tuple[float, float],
+) -> None:
+    """Kill at random until every caller has made its calls."""
+    while sum(caller.done for caller in callers) < CALLERS:  # each is looked at: it starts what failed
+        time.sleep(chance.uniform(*pause_s))
+        victim = chance.choices(["caller", "budget", "budget-2", "nats-server"], [6, 2, 2, 1])[0]
+        if victim == "caller":
+            chance.choice(callers).kill()
+        else:
+            company.until_restarted(victim, company.kill(victim))
+            kills[victim] += 1
 
 
 def _checked(
