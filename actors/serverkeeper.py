@@ -41,10 +41,13 @@ async def keep(
         ServerGivenUp: it ended too often, or could not be started again.
     """
     loop = asyncio.get_running_loop()
-    restarts = Restarts(policy or _POLICY, random or Random())
+    policy = policy or _POLICY
+    restarts = Restarts(policy, random or Random())
     while True:
         started_s, pid = loop.time(), server.pid
         reason = await _end(server, on_event)
+        if loop.time() - started_s >= policy.healthy_after_s:
+            restarts.forget()  # it did its work: what ended it is not what it does
         while True:
             delay_s = restarts.delay_s(now_s=loop.time(), ran_s=loop.time() - started_s)
             if delay_s is None:
