@@ -187,7 +187,8 @@ class NatsServer:
         try:
             send(process, signal.SIGTERM)
             with suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await process.wait()
         finally:
             await end(process)
             self._process = None

@@ -217,7 +217,8 @@ class Supervisor:
                 if delay_s is None:
                     return
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), delay_s)
+                    async with asyncio.timeout(delay_s):
+                        await self._stopping.wait()
         finally:
             child.tried.set()
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from bus import subjects
 from bus.envelope import Outgoing, Stored
 from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown, Unreachable, WrongCredentials
-from bus.jetstream.natspy import Client, Msg, nats
+from bus.jetstream.natspy import Client, Msg, apart, nats
 from bus.jetstream.pull import Pull
 from bus.jetstream.reading import Read, stored_in
 from bus.ports import Handler, Leases, PubAck
@@ -78,7 +78,7 @@ async def _probe(url: str, credentials: dict[str, Any]) -> None:
 
     probe = Client()
     try:
-        await probe.connect(
+        connecting = probe.connect(
             url,
             allow_reconnect=False,
             max_reconnect_attempts=1,  # else nats-py goes on looking for a server until we cut it off
@@ -87,8 +87,9 @@ async def _probe(url: str, credentials: dict[str, Any]) -> None:
             error_cb=quiet,
             **credentials,
         )
+        await apart(connecting)
     finally:
-        await probe.close()
+        await apart(probe.close())
         if probe._transport is not None:  # nats-py leaves it open when the server refused the login
             probe._transport.close()  # type: ignore[no-untyped-call]
 
@@ -114,7 +115,7 @@ class JetStreamCarrier:
         self._tokens = itertools.count()
 
     async def open(self, url: str, name: str, credentials: dict[str, Any]) -> None:
-        await self.nc.connect(
+        connecting = self.nc.connect(
             url,
             name=name,
             inbox_prefix=self._prefix.encode(),
@@ -128,6 +129,7 @@ class JetStreamCarrier:
             reconnected_cb=self._on_reconnect,
             **credentials,
         )
+        await apart(connecting)
         self._inbox = self.nc.new_inbox()
         await self.nc.subscribe(f"{self._inbox}.*", cb=self._on_answer, pending_msgs_limit=-1)
 
@@ -269,7 +271,7 @@ class JetStreamCarrier:
 
         await self.nc.subscribe(subjects.hint(mailbox, "*"), cb=hint)
         with contextlib.suppress(nats.errors.Error, TimeoutError):  # it is sent again at a reconnect
-            await self.nc.flush(timeout=2)
+            await apart(self.nc.flush(timeout=2))
 
     def consumer_failed(self, error: BaseException) -> None:
         self._fail(error)
@@ -282,7 +284,7 @@ class JetStreamCarrier:
             Unreachable: no answer.
         """
         try:
-            asked = self.nc.request(subject, json.dumps(request).encode(), timeout=_ANSWER_S)
+            asked = apart(self.nc.request(subject, json.dumps(request).encode(), timeout=_ANSWER_S))
             answer: dict[str, Any] = json.loads((await self._or_failure(asked)).data)
         except (TimeoutError, nats.errors.Error) as error:
             raise Unreachable(f"JetStream does not answer {subject}: {error or 'time-out'}") from error
@@ -303,8 +305,8 @@ class JetStreamCarrier:
     async def close(self) -> None:
         with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
             async with asyncio.timeout(2):
-                await self.nc.flush(timeout=2)
-        await self.nc.close()
+                await apart(self.nc.flush(timeout=2))
+        await apart(self.nc.close())
 
 
 class _Untold:
