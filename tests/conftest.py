@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -17,6 +18,11 @@ from bus import setup
 from bus.authority import principals, variable
 from bus.jetstream import JetStreamCarrier, connect
 from bus.topology import topology
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C work for what tests start, also where they are run in the background, which ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass
