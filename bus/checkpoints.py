@@ -44,14 +44,13 @@ async def load(carrier: Carrier, table: Table, role: Role[Any], key: str) -> Sta
     if newest.version > role.version:
         raise NewerVersion(f"{key} was decided by version {newest.version} of {role.name}")
     content = await blobs.get(carrier, newest.blob) if newest.blob else bytes(newest.fold)
-    try:
+    try:  # what cannot be restored leaves the fold as it was
         fold.restore(newest, content)
     except BuriedLater:
-        fold = Fold(table, role, buried)
+        pass
     except msgspec.ValidationError:
         if newest.version == role.version:
             raise
-        fold = Fold(table, role, buried)
     return Start(fold, newest.version)
 
 

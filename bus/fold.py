@@ -224,7 +224,7 @@ class Fold(Generic[S]):
         )
 
     def restore(self, checkpoint: Checkpoint, fold: bytes) -> None:
-        """Take over what a checkpoint says; `fold` is its snapshot, wherever that was stored.
+        """Take over what a checkpoint says, all or nothing; `fold` is its snapshot, wherever that was stored.
 
         Raises:
             BuriedLater: the snapshot holds what a mail did that was buried since.

@@ -63,6 +63,11 @@ class Balance:
     limit: int | None = None
     kept: int = 0
 
+    def bound(self, limit: int | None, percent: int) -> None:
+        """Set the limit, and the margin that is kept of it, rounded up."""
+        self.limit = limit
+        self.kept = (limit * percent + 99) // 100 if limit is not None else 0
+
     def move(self, posted: int, pending: int) -> None:
         self.posted += posted
         self.pending += pending
@@ -159,8 +164,7 @@ class Books:
     def _check_limits(self, mission: str, day: str, attempt: str) -> None:
         for name, limit, percent in self._limits(mission, day):
             account = self.accounts[name]
-            account.limit = limit
-            account.kept = (limit * percent + 99) // 100 if limit is not None else 0
+            account.bound(limit, percent)
             if limit is None or account.posted + account.pending > limit - account.kept:
                 self._wrong(
                     f"the grant of {attempt} puts {name} at {account.posted + account.pending}, "

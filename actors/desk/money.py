@@ -72,10 +72,9 @@ def _shown(books: Books, today: str) -> list[tuple[str, Balance]]:
     limits = books.limits
     day = books.accounts.get(f"day:{today}", Balance())
     month = books.accounts.get(f"month:{today[:7]}", Balance())
-    day.limit = limits.day_microusd if limits else 0
-    month.limit = limits.month_microusd if limits else 0
-    for one in (day, month):
-        one.kept = (one.limit * limits.margin_percent + 99) // 100 if limits and one.limit else 0
+    percent = limits.margin_percent if limits else 0
+    day.bound(limits.day_microusd if limits else 0, percent)
+    month.bound(limits.month_microusd if limits else 0, percent)
     missions = [(name, account) for name, account in books.accounts.items() if name.startswith("mission:")]
     return [(f"day:{today}", day), (f"month:{today[:7]}", month), *missions]
 
