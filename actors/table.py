@@ -6,6 +6,7 @@ Subjects, consumers, permissions and the server's configuration follow from it.
 from __future__ import annotations
 
 from actors import messages as m
+from bus.authority import OPERATOR
 from bus.performer import Halts
 from bus.table import Buried, Checkpoint, Error, Mailbox, Row, Table, rows
 
@@ -64,7 +65,7 @@ def _rows() -> tuple[Row, ...]:
         *rows("error", [mailbox.name for mailbox in MAILBOXES], "coo", Error),
     ]
     roles = [mailbox.name for mailbox in MAILBOXES if not mailbox.orders]
-    table += rows("buried", "operator", roles, Buried)
+    table += rows("buried", OPERATOR, roles, Buried)
     for model in _MODELS:
         role = model.removeprefix("model-")
         table += rows("call", role, model, m.Call)

@@ -15,6 +15,7 @@ from bus.subjects import BLOB_STREAM, DLQ_STREAM, MAIL_STREAM
 from bus.table import Table
 
 ADMIN, OPERATOR, SUPERVISOR = "admin", "operator", "supervisor"
+"""Who are no actors: who makes the topology, the person who buries and replays, and who gives back mail."""
 
 _HEADER = """\
 # Made by `python -m actors.reference` from the kind table; a test keeps the two equal. Do not edit.

@@ -11,13 +11,11 @@ from collections.abc import Iterable
 import msgspec
 
 from bus import subjects
+from bus.authority import OPERATOR
 from bus.envelope import Stored
 from bus.ports import Carrier
 from bus.subjects import MAIL_STREAM
 from bus.table import BURIED, Buried
-
-OPERATOR = "operator"
-"""Who may bury: a person with the operator's login."""
 
 
 def found_in(mail: Iterable[Stored]) -> dict[int, str]:

@@ -42,7 +42,7 @@ async def _bury(
     seq: int, yes: bool, force: bool, reason: str, as_json: bool, data_dir: Path | None, server: str | None
 ) -> None:
     from actors.desk.connection import connected
-    from bus.burials import OPERATOR
+    from bus.authority import OPERATOR
     from bus.publisher import publish_surely
 
     async with connected(data_dir, server, OPERATOR) as carrier:
@@ -101,7 +101,7 @@ async def _decided_since(carrier: Carrier, stored: Stored, address: Address) -> 
 
 def _burial(address: Address, seq: int, reason: str, time_ns: int) -> Outgoing:
     from actors.table import TABLE
-    from bus.burials import OPERATOR
+    from bus.authority import OPERATOR
     from bus.envelope import digest, open_letter
     from bus.table import Buried
 

@@ -1,4 +1,7 @@
-"""`coo dlq replay`: sends originals of dead letters again, one, edited, or all that match a query."""
+"""`coo dlq replay`: sends originals of dead letters again, one, edited, or all that match a query.
+
+The operator replays: a replay may be mail of anybody to anybody.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,6 @@ if TYPE_CHECKING:
     from bus.deadletters import Entry
     from bus.envelope import Outgoing
     from bus.ports import Carrier
-
-_SENDER = "operator"
-"""Who replays: a replay may be mail of anybody to anybody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +101,10 @@ async def _one(wanted: Wanted, seq: int, data_dir: Path | None, server: str | No
     from actors.desk.dead import entry_in, find
     from actors.desk.screen import note
     from bus import deadletters
+    from bus.authority import OPERATOR
     from bus.publisher import publish_surely
 
-    async with connected(data_dir, server, _SENDER) as carrier:
+    async with connected(data_dir, server, OPERATOR) as carrier:
         entry = entry_in(await find(carrier, seq))
         try:
             letter, n = await deadletters.replay(carrier, entry, wanted.body)
@@ -140,11 +141,12 @@ async def _all(wanted: Wanted, data_dir: Path | None, server: str | None) -> Non
     from actors.desk.connection import connected
     from actors.desk.screen import note, plain
     from bus import deadletters
+    from bus.authority import OPERATOR
     from bus.publisher import publish_surely
 
     done = before = 0
     refused: list[str] = []
-    async with connected(data_dir, server, _SENDER) as carrier:
+    async with connected(data_dir, server, OPERATOR) as carrier:
         async for entry in _matching(carrier, wanted):
             try:
                 letter, n = await deadletters.replay(carrier, entry)
