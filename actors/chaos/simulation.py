@@ -20,10 +20,12 @@ from actors.chaos.faults import CALM, PROFILES, ChaosCarrier, Fate, Odds
 from actors.chaos.recorded import RECORDED, RecordedBackend
 from actors.company import loops, role, serve
 from actors.table import TABLE
+from bus.blobs import chunks_of
 from bus.envelope import Stored, open_letter
 from bus.errors import NewerVersion
 from bus.fold import Role
 from bus.memory import MemoryServer
+from bus.subjects import parts_of
 from bus.table import Ref
 from bus.topology import topology
 from bus.verify import verify
@@ -272,7 +274,7 @@ class Simulation:
         """Return every message of one kind, decoded, in the order of the log."""
         messages = self.server.stream("COO").messages
         for stored in messages[self._looked_at :]:
-            name = stored.subject.split(".")[4]
+            name = parts_of(stored.subject).kind
             if name in _LOOKED_FOR:
                 message = msgspec.json.decode(stored.body, type=_LOOKED_FOR[name])
                 self._mail.setdefault(name, []).append((stored, message))
@@ -386,8 +388,8 @@ def _check_log(simulation: Simulation) -> None:
     """Every letter is what the code decides, every checkpoint the fold it claims."""
 
     def blob_of(ref: Ref) -> bytes:
-        chunks = simulation.server.stream("COO_BLOBS").read(f"coo.b.{ref.owner}.{ref.digest}.>", 1, 1000)
-        return b"".join(chunk.body for chunk in chunks)
+        stored = {chunk.subject: chunk.body for chunk in simulation.server.stream("COO_BLOBS").messages}
+        return b"".join(stored[subject] for subject in chunks_of(ref))
 
     report = verify(simulation.server.stream("COO").messages, TABLE, simulation.newest, blob_of)
     for finding in report.findings:

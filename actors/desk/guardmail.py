@@ -12,7 +12,7 @@ from bus import burials
 from bus.envelope import Mail, Stored, open_mail
 from bus.errors import BadMail
 from bus.ports import Carrier
-from bus.subjects import MAIL_STREAM
+from bus.subjects import MAIL_STREAM, mail_filter, mailbox_filter
 
 
 class Letters(NamedTuple):
@@ -24,9 +24,9 @@ class Letters(NamedTuple):
 
 async def read_letters(carrier: Carrier) -> Letters:
     """Read the guard's mail and its letters."""
-    mail = [stored async for page in pages(carrier, MAIL_STREAM, "coo.m.*.budget.>") for stored in page]
+    mail = [stored async for page in pages(carrier, MAIL_STREAM, mailbox_filter("budget")) for stored in page]
     decided: dict[int, list[Stored]] = defaultdict(list)
-    async for page in pages(carrier, MAIL_STREAM, "coo.m.*.*.*.budget"):
+    async for page in pages(carrier, MAIL_STREAM, mail_filter(sender="budget")):
         for stored in page:
             decided[decided_at(stored)].append(stored)
     buried = burials.found_in(mail)
