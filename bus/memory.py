@@ -17,6 +17,7 @@ from bus.errors import NotSetUp, Occupied
 from bus.ports import Handler, PubAck
 from bus.subjects import Filter, Subject, mailbox_filter, matches
 from bus.topology import DurableConsumer, Stream, Topology
+from bus.wire import head_of, message_id_in, raw_headers, stored_as, text_of
 
 
 class MemoryServer:
@@ -49,19 +50,24 @@ class MemoryServer:
     def load(self, stream: str, messages: Sequence[Stored]) -> None:
         """Take over what another server's stream held, times included. Nothing of it counts as acked."""
         for stored in messages:
-            message = Outgoing(Subject(stored.subject), stored.headers, stored.body)
-            ack = self._streams[stream].append(message, stored.time_ns)
+            raw = raw_headers(stored.headers)
+            ack = self._streams[stream].append(stored.subject, raw, stored.body, stored.time_ns)
             assert ack == (stored.seq, False), f"{stream} has a gap or a copy at {stored.seq}"
             self._offer(stream, ack.seq)
 
     def store(self, message: Outgoing) -> PubAck:
-        spec = self._topology.stream_of(message.subject)
+        return self.write(message.subject.encode(), raw_headers(message.headers), message.body)
+
+    def write(self, subject: bytes, raw: bytes, body: bytes) -> PubAck:
+        """Store what somebody publishes without this package: any bytes at all."""
+        text = text_of(subject)
+        spec = self._topology.stream_of(text)
         if spec is None:
-            raise NotSetUp(f"no stream stores {message.subject}")
-        ack = self._streams[spec.name].append(message, self.clock())
+            raise NotSetUp(f"no stream stores {text}")
+        ack = self._streams[spec.name].append(text, raw, body, self.clock())
         if not ack.duplicate:
             for _, pattern, on_mail in self.listeners:
-                if matches(pattern, message.subject):
+                if matches(pattern, text):
                     on_mail(self._streams[spec.name].messages[ack.seq - 1])
             self._offer(spec.name, ack.seq)
         return ack
@@ -78,17 +84,17 @@ class _MemoryStream:
         self.messages: list[Stored] = []
         self._ids: dict[str, tuple[int, int]] = {}
 
-    def append(self, message: Outgoing, now_ns: int) -> PubAck:
-        known = self._ids.get(message.headers.get("Nats-Msg-Id", ""))
+    def append(self, subject: str, raw: bytes, body: bytes, now_ns: int) -> PubAck:
+        message_id = message_id_in(raw)
+        known = self._ids.get(message_id)
         if known is not None and now_ns - known[1] < self.spec.duplicate_window_s * 1e9:
             return PubAck(known[0], True)
-        if self.spec.write_once and any(m.subject == message.subject for m in self.messages):
-            raise Occupied(message.subject)
+        if self.spec.write_once and any(m.subject == subject for m in self.messages):
+            raise Occupied(subject)
         seq = len(self.messages) + 1
-        stored = Stored(seq, now_ns, message.subject, dict(message.headers), message.body)
-        self.messages.append(stored)
-        if "Nats-Msg-Id" in message.headers:
-            self._ids[message.headers["Nats-Msg-Id"]] = (seq, now_ns)
+        self.messages.append(stored_as(seq, now_ns, subject, head_of(raw), body))
+        if message_id:
+            self._ids[message_id] = (seq, now_ns)
         return PubAck(seq, False)
 
     def read(self, pattern: str, start: int, batch: int) -> list[Stored]:
@@ -272,6 +278,11 @@ class MemoryCarrier:
         await asyncio.sleep(0)
         messages = self._server.stream(stream).messages
         return next((stored for stored in reversed(messages) if stored.subject == subject), None)
+
+    async def newest(self, stream: str, pattern: Filter) -> int:
+        await asyncio.sleep(0)
+        messages = self._server.stream(stream).messages
+        return next((stored.seq for stored in reversed(messages) if matches(pattern, stored.subject)), 0)
 
     async def get(self, stream: str, seq: int) -> Stored | None:
         await asyncio.sleep(0)
