@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from actors import messages as m
 from actors.agenda import Desk, raise_request
+from actors.table import TOLD_OF_THE_END
 from bus.envelope import Letter, Mail
 
 
@@ -18,7 +19,7 @@ def told(before: Desk, after: Desk, mail: Mail) -> list[Letter]:
         return letters
     letters.append(status(after, mail))
     if after.final:
-        return [*letters, Letter(to="budget", message=m.Close(state=after.final))]
+        return letters + [Letter(to=name, message=m.Close(state=after.final)) for name in TOLD_OF_THE_END]
     if after.paused and not before.paused:
         hold = m.HoldWork(reason=after.reason)
         letters += [Letter(to=role, message=hold) for role in ("engineer", "qa")]

@@ -14,7 +14,8 @@ from contract_world import eventually
 
 from bus import setup
 from bus.envelope import Mail, Outgoing, open_letter
-from bus.performer import Halts, PerformerLoop
+from bus.halts import Halt, Halts
+from bus.performer import PerformerLoop
 from bus.subjects import DLQ_STREAM, MAIL_STREAM
 from bus.table import Error, Mailbox, Row, Table
 from bus.topology import topology
@@ -35,6 +36,7 @@ class Dug(msgspec.Struct, frozen=True, kw_only=True):
 class Said(msgspec.Struct, frozen=True, kw_only=True):
     stop: bool
     at: int
+    over: bool = False
 
 
 TABLE = Table(
@@ -57,6 +59,7 @@ HALTS = Halts(
     kind="said",
     at=lambda said: said.at,  # type: ignore[attr-defined]
     halted=lambda said: said.stop,  # type: ignore[attr-defined]
+    final=lambda said: said.over,  # type: ignore[attr-defined]
 )
 
 
@@ -87,8 +90,8 @@ class Digger:
                 raise
         return Dug(depth=depth)
 
-    def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
-        return Dug(dropped_at=status_seq)
+    def dropped(self, order: Mail, halt: Halt) -> msgspec.Struct:
+        return Dug(dropped_at=halt.at, mud="for good" if halt.final else "")
 
     def failed(self, order: Mail, why: str) -> msgspec.Struct:
         return Dug(mud=why)

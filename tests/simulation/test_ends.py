@@ -1,4 +1,4 @@
-"""After its final status a mission is silent: whoever works on it is told, and nobody sends anything again."""
+"""After its final status a mission is silent: whoever works on it is told, and nothing is sent again."""
 
 from __future__ import annotations
 
