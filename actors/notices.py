@@ -45,7 +45,7 @@ def status(desk: Desk, mail: Mail) -> Letter:
         reason=desk.reason,
         fix=desk.fix,
         tasks=tasks,
-        asks=desk.asks_raise or (desk.digest if desk.stage == "releasing" else ""),
+        asks=desk.asks_raise or (desk.digest if desk.stage == "releasing" and not desk.owed else ""),
         refusal=desk.refusal,
         raise_microusd=desk.raise_microusd if desk.asks_raise else 0,
         cap_microusd=desk.cap,

@@ -103,7 +103,7 @@ class Ceo:
         if status.asks:
             decision = m.Decision(digest=status.asks, verdict="approve")
             await self._say("approval", "m-1", decision, f"approve-{stored.seq}")
-        else:
+        if not status.asks or status.state in ("paused_manual", "paused_error"):
             await self._say("coo", "m-1", m.Control(action="resume"), f"resume-{stored.seq}")
 
     def allows(self, status: m.Status) -> bool:

@@ -56,7 +56,7 @@ PROFILES = (
 """What a seed runs under, in turn: mixed; killed often; stopped past the duplicate window; lossy; out of
 order, with acks that come when the lease is over; a sandbox without its engine and bills that cannot be
 booked, and a CEO who resumes what they stop; every role in two versions, killed or stopped meanwhile; and
-under some of that a CEO who pauses, resumes, raises, decides, cancels and lets deadlines pass at any message."""
+under some of it a CEO who pauses, resumes, raises, decides, cancels and is late, after any message."""
 
 CALM = Odds(0, 0, 0, 0, 0, 0, 0, clock_step=0)
 """Nothing goes wrong; only the order of things still comes from the seed."""

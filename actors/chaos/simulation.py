@@ -310,7 +310,7 @@ class Simulation:
         return found[1] if found else None
 
     def _is_at_rest(self) -> bool:
-        """Say whether the mission is over, all are told of it, all holds are resolved, all bad bills put aside."""
+        """Say whether the mission is over, all are told, all holds resolved and all bad bills put aside."""
         status = self.state()
         told = {stored.subject.split(".")[3] for stored, _ in self.mail("close")}
         if status is None or status.state not in m.FINAL or told != set(TOLD_OF_THE_END):

@@ -42,6 +42,7 @@ from actors.agenda import (
     release_request,
     resume,
     task_for,
+    unhindered,
     until_new_period,
     with_job,
 )
@@ -160,7 +161,7 @@ def _on_control(desk: Desk, control: m.Control) -> tuple[Desk, list[Letter]]:
         case "pause" if not desk.paused and desk.stage != "releasing":
             return pause(desk, "paused_manual", control.reason or "the CEO paused it", "coo resume"), []
         case "resume" if desk.paused:
-            return resume(desk)
+            return resume(msgspec.structs.replace(desk, mails=0))
     return desk, [declined(f"{control.action} changes nothing: the mission is {desk.state}")]
 
 
@@ -245,8 +246,8 @@ def _next(desk: Desk) -> Desk:
         return begin(msgspec.structs.replace(desk, current=desk.current + 1), "executing")
     if not desk.terms.ask_release:
         return begin(desk, "finishing")
-    desk = msgspec.structs.replace(desk, pauses=desk.pauses + 1, reason="waiting for the CEO to release it")
-    return begin(msgspec.structs.replace(desk, digest=digest_of(desk.files)), "releasing")
+    desk = begin(msgspec.structs.replace(desk, digest=digest_of(desk.files)), "releasing")
+    return desk if desk.paused else msgspec.structs.replace(unhindered(desk), pauses=desk.pauses + 1)
 
 
 # -- letters --------------------------------------------------------------------------------------------
