@@ -32,10 +32,11 @@ floors:  ## who may import whom
 test:
 	$(PY) -m pytest
 
-storm:  ## kills of everything under load, and a machine that sleeps: half an hour
+storm:  ## kills of everything under load, a machine that sleeps, missions that are cancelled: half an hour
 	$(PY) tests/faults/money_storm.py --holds 1000 --seed $(SEED)
 	$(PY) tests/faults/mission_storm.py --missions 300 --kills 50 --server-kills 5 --seed $(SEED)
 	$(PY) tests/faults/mission_storm.py --missions 40 --sleeps 4 --seed $(SEED)
+	$(PY) tests/faults/mission_storm.py --missions 300 --cancels 300 --seed $(SEED)
 
 minimal:  ## README's two commands on a minimal Debian, as root and as an ordinary user (root, debootstrap; minutes)
 	$(PY) tests/minimal/check.py $(MINIMAL)

@@ -160,9 +160,9 @@ def until_new_period(desk: Desk, now_ns: int) -> Desk:
 
 def resume(desk: Desk) -> tuple[Desk, list[Letter]]:
     """Go on, or ask for a slot first if the mission gave its own back."""
-    desk = msgspec.structs.replace(
-        desk, paused="", reason="", fix="", refusal=None, mails=0, asks_raise="", raise_microusd=0
-    )
+    desk = msgspec.structs.replace(unhindered(desk), paused="", refusal=None, asks_raise="", raise_microusd=0)
+    if desk.stage == "releasing":
+        desk = msgspec.structs.replace(desk, pauses=desk.pauses + 1)  # now it waits for another word
     return (desk, [Letter(to="budget", message=open_order(desk))]) if desk.slotless else (desk, _go_on())
 
 
@@ -171,7 +171,13 @@ def on_slot(desk: Desk) -> tuple[Desk, list[Letter]]:
     desk = msgspec.structs.replace(desk, slotless=False)
     if desk.paused:
         return desk, []
-    return msgspec.structs.replace(desk, reason="", fix=""), _go_on()
+    return unhindered(desk), _go_on()
+
+
+def unhindered(desk: Desk) -> Desk:
+    """Forget what the mission was waiting for; one that is to be released waits for the CEO."""
+    reason = "waiting for the CEO to release it" if desk.stage == "releasing" else ""
+    return msgspec.structs.replace(desk, reason=reason, fix="")
 
 
 def on_queued(desk: Desk, slots: int) -> Desk:

@@ -216,7 +216,10 @@ class Execute(Message, frozen=True):
 
 
 class Outcome(Message, frozen=True):
-    """What became of a run. Output is the end of both streams, as text."""
+    """What became of a run. Output is the end of both streams, as text.
+
+    A run that was `dropped` names the status that was obeyed, and says whether it was `final`.
+    """
 
     run: str
     number: int
@@ -232,6 +235,7 @@ class Outcome(Message, frozen=True):
     reason: str = ""
     fix: str = ""
     status_seq: int = 0
+    final: bool = False
 
 
 # -- the model ----------------------------------------------------------------------------------------
@@ -279,6 +283,7 @@ class Reply(Message, frozen=True):
     """A model's answer, parsed by what the turn asked for.
 
     `failed` carries a constant word in `error` (no_script, invalid_answer, …) and says more in `detail`.
+    A call that was `dropped` names the status that was obeyed, and says whether it was `final`.
     """
 
     turn: str
@@ -296,6 +301,7 @@ class Reply(Message, frozen=True):
     error: str = ""
     detail: str = ""
     status_seq: int = 0
+    final: bool = False
 
 
 # -- money --------------------------------------------------------------------------------------------
@@ -393,7 +399,7 @@ class Park(Message, frozen=True):
 
 
 class Close(Message, frozen=True):
-    """The mission is over; nothing more is held for it."""
+    """The mission is over: nothing more is held for it, and whoever works on it sends nothing more."""
 
     state: str
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from actors import messages as m
 from actors.agenda import Desk, raise_request
+from actors.table import TOLD_OF_THE_END
 from bus.envelope import Letter, Mail
 
 
@@ -18,7 +19,7 @@ def told(before: Desk, after: Desk, mail: Mail) -> list[Letter]:
         return letters
     letters.append(status(after, mail))
     if after.final:
-        return [*letters, Letter(to="budget", message=m.Close(state=after.final))]
+        return letters + [Letter(to=name, message=m.Close(state=after.final)) for name in TOLD_OF_THE_END]
     if after.paused and not before.paused:
         hold = m.HoldWork(reason=after.reason)
         letters += [Letter(to=role, message=hold) for role in ("engineer", "qa")]
@@ -44,7 +45,7 @@ def status(desk: Desk, mail: Mail) -> Letter:
         reason=desk.reason,
         fix=desk.fix,
         tasks=tasks,
-        asks=desk.asks_raise or (desk.digest if desk.stage == "releasing" else ""),
+        asks=desk.asks_raise or (desk.digest if desk.stage == "releasing" and not desk.owed else ""),
         refusal=desk.refusal,
         raise_microusd=desk.raise_microusd if desk.asks_raise else 0,
         cap_microusd=desk.cap,

@@ -1,25 +1,60 @@
-"""The orders a worker has out, and what becomes of them while its mission is held.
+"""The orders a worker has out, and what becomes of them while its mission is held, and when it is over.
 
 While held nothing is sent: orders are parked. What a performer dropped is sent again, as a new order that
-names the old one, on `go_on`, or at once if the worker is not held.
+names the old one, on `go_on`; at once only if the pause it was dropped for has ended by a `go_on` that was
+here before. After the end nothing is sent again, whatever comes.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from actors.messages import Call, Execute
+from actors.messages import Call, Close, Execute, GoOn, Outcome, Reply
 from bus.envelope import Letter, Mail
+
+MAX_MESSAGES = 5_000
+"""Messages to a worker since the CEO last had its mission go on; at so many it stops and says so."""
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
-    """Orders by label: a call's turn, a run's name. `parked` maps a label to the id it retries, or ""."""
+    """Orders by label: a call's turn, a run's name. `parked` maps a label to the id it retries, or "".
+
+    `went_on` is where the newest `go_on` was decided, `messages` counts what came since, `over` is final.
+    """
 
     model: str
     held: bool = False
     calls: dict[str, Call] = {}
     runs: dict[str, Execute] = {}
     parked: dict[str, str] = {}
+    went_on: int = 0
+    messages: int = 0
+    over: bool = False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the mission does not come to an end here: nothing is sent until it goes on."""
+        return self.messages >= MAX_MESSAGES
+
+    def take(self, mail: Mail) -> Orders:
+        """Count a message, and note the end of the mission, told or named by a drop."""
+        message = mail.message
+        dropped = isinstance(message, Reply | Outcome) and message.status == "dropped" and message.final
+        if self.over or dropped or isinstance(message, Close):
+            return Orders(model=self.model, over=True)
+        if isinstance(message, GoOn):
+            return msgspec.structs.replace(self, messages=0)
+        taken = msgspec.structs.replace(self, messages=self.messages + 1)
+        return taken._hold_all() if taken.exhausted else taken
+
+    def none(self) -> Orders:
+        """Forget every order, and keep what is known of the mission."""
+        return msgspec.structs.replace(self, calls={}, runs={}, parked={})
+
+    def _hold_all(self) -> Orders:
+        """Hold, and keep what is out until told to go on: its answer is not waited for."""
+        out = dict.fromkeys([*self.calls, *self.runs], "")
+        return msgspec.structs.replace(self, held=True, parked={**out, **self.parked})
 
     def _letter(self, label: str, retry_of: str = "") -> Letter:
         if label in self.calls:
@@ -48,18 +83,19 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, parked={**self.parked, label: _order_id(answer)})
 
     def dropped(self, label: str, answer: Mail) -> tuple[Orders, list[Letter]]:
-        """Deal with an order that a performer dropped."""
-        if self.held:
+        """Deal with an order that a performer dropped for a pause."""
+        assert isinstance(answer.message, Reply | Outcome)
+        if self.held or answer.message.status_seq > self.went_on:
             return self.park(label, answer), []
         return self, [self._letter(label, _order_id(answer))]
 
     def hold(self) -> Orders:
         return msgspec.structs.replace(self, held=True)
 
-    def go_on(self) -> tuple[Orders, list[Letter]]:
-        """Send everything that is parked."""
+    def go_on(self, at: int = 0) -> tuple[Orders, list[Letter]]:
+        """Send everything that is parked; `at` is where that was decided."""
         letters = [self._letter(label, old) for label, old in self.parked.items() if self.is_out(label)]
-        return msgspec.structs.replace(self, held=False, parked={}), letters
+        return msgspec.structs.replace(self, held=False, parked={}, went_on=at), letters
 
     def is_out(self, label: str) -> bool:
         return label in self.calls or label in self.runs

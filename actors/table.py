@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from actors import messages as m
 from bus.authority import OPERATOR
-from bus.performer import Halts
+from bus.halts import Halts
 from bus.table import Buried, Checkpoint, Error, Mailbox, Row, Table, rows
 
 MAILBOXES = (
@@ -20,8 +20,11 @@ MAILBOXES = (
     Mailbox(name="budget", process="budget", per="company"),
     Mailbox(name="approval", process="approval"),
     Mailbox(name="sandbox", process="sandbox", orders=("execute",)),
-    Mailbox(name="clock", process="clock", orders=("wake",), per="company"),
+    Mailbox(name="clock", process="clock", orders=("wake", "close"), per="company"),
 )
+
+TOLD_OF_THE_END = ("budget", "engineer", "qa", "approval", "clock")
+"""Whoever may still work for a mission when it ends."""
 
 _WORKERS = ("engineer", "qa")
 _MODELS = ("model-coo", "model-engineer", "model-qa")
@@ -50,7 +53,7 @@ def _rows() -> tuple[Row, ...]:
         *rows("opened", "budget", "coo", m.Opened),
         *rows("queued", "budget", "coo", m.Queued),
         *rows("park", "coo", "budget", m.Park),
-        *rows("close", "coo", "budget", m.Close),
+        *rows("close", "coo", TOLD_OF_THE_END, m.Close),
         *rows("raise", "approval", "budget", m.Raise),
         *rows("raised", "budget", "coo", m.Raised),
         *rows("frozen", "budget", "coo", m.Frozen),
@@ -84,5 +87,7 @@ HALTS = Halts(
     kind="status",
     at=lambda status: status.at if isinstance(status, m.Status) else -1,
     halted=lambda status: isinstance(status, m.Status) and status.state in m.PAUSED | m.FINAL,
+    final=lambda status: isinstance(status, m.Status) and status.state in m.FINAL,
+    end="close",
 )
 """How performers learn that a mission is paused or over."""

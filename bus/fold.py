@@ -38,12 +38,16 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Role(Generic[S]):
-    """A pure decider. Raise `version` whenever a decision for the same mail changes."""
+    """A pure decider. Raise `version` whenever a decision for the same mail changes.
+
+    `is_over` says that a state is final: then nobody is told any more of mail that cannot be decided.
+    """
 
     name: str
     version: int
     state: type[S]
     handle: Callable[[S, Mail], Step]
+    is_over: Callable[[S], bool] = lambda state: False
 
 
 class DeadLetter(NamedTuple):
@@ -194,6 +198,8 @@ class Fold(Generic[S]):
         return Decision(stored, self._complain(stored, dead, cause), dead)
 
     def _complain(self, stored: Stored, dead: DeadLetter, cause: Cause) -> tuple[Outgoing, ...]:
+        if self._role.is_over(self.state):
+            return ()
         return complaint(self._table, self._role.name, self._role.version, stored, dead, cause)
 
     def copy(self) -> Fold[S]:

@@ -2,14 +2,13 @@
 
 An order is identified everywhere by (mission, sender, id). Before it is performed and before it is
 answered, the log is asked for an answer. The lease is kept while it runs. Work of a mission that is paused
-or over is dropped.
+or over is dropped, and nothing of it is begun. No mission gives orders without end.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -19,12 +18,14 @@ from bus import deadletters, subjects
 from bus.envelope import Cause, Mail, Outgoing, Stored, cause_of, open_mail, seal
 from bus.errors import BadLetter, BadMail, BusError, DecisionChanged
 from bus.fold import DeadLetter, cause_of_unreadable, complaint
+from bus.halts import Halt, Halts, Watch
 from bus.poison import KILLED, MOST_STRIKES, Deaths, Unmarked, marked
 from bus.ports import Carrier, Consumer, Delivery
 from bus.publisher import publish_surely
 from bus.structured import structlog
 from bus.subjects import MAIL_STREAM
 from bus.table import Table
+from bus.tally import MOST_ORDERS, Tally
 
 log = structlog.get_logger("bus")
 
@@ -53,7 +54,7 @@ class Performer(Protocol):
         """
         ...
 
-    def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
+    def dropped(self, order: Mail, halt: Halt) -> msgspec.Struct:
         """Return the answer to an order that was dropped, naming the status that was obeyed."""
         ...
 
@@ -64,21 +65,6 @@ class Performer(Protocol):
     async def close(self) -> None:
         """Let go of whatever was held between orders; nothing is being performed any more."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Halts:
-    """How a performer learns that a mission is paused or over.
-
-    `kind` from `sender` to `to` carries the state; `at` gives the sequence it was decided at, and readers
-    take the greatest; `halted` says whether work stops.
-    """
-
-    sender: str
-    to: str
-    kind: str
-    at: Callable[[msgspec.Struct], int]
-    halted: Callable[[msgspec.Struct], bool]
 
 
 class PerformerLoop:
@@ -101,6 +87,7 @@ class PerformerLoop:
         self.table = table
         self.carrier = carrier
         self._halts = halts
+        self._tally = Tally(carrier, performer.name, table.mailbox(performer.name).orders)
         self._slots = slots
         self._ack_wait_s = ack_wait_s
         self._watch_s = watch_s
@@ -192,6 +179,12 @@ class PerformerLoop:
             failed = self.performer.failed(order, KILLED.detail)
             await publish_surely(self.carrier, self._seal(order, failed, stored))
             return
+        if (count := await self._tally.count(order)) > MOST_ORDERS:
+            log.error("order.refused", mailbox=self.performer.name, mission=order.mission, orders=count)
+            if count <= 2 * MOST_ORDERS:
+                failed = self.performer.failed(order, f"the mission has given more than {MOST_ORDERS} orders")
+                await publish_surely(self.carrier, self._seal(order, failed, stored))
+            return
         try:
             answer = await self._perform(order)
         except (MemoryError, RecursionError):
@@ -236,7 +229,10 @@ class PerformerLoop:
         return False
 
     async def _perform(self, order: Mail) -> msgspec.Struct:
-        watch = asyncio.create_task(self._watch(order))
+        states = Watch(self._halts, self.table, self.carrier, order.mission)
+        if (halt := await states.look()) is not None:
+            return self.performer.dropped(order, halt)
+        watch = asyncio.create_task(states.halted(self._watch_s))
         work = asyncio.create_task(self._marked(order.seq, partial(self.performer.perform, order)))
         try:
             await asyncio.wait([watch, work], return_when=asyncio.FIRST_COMPLETED)
@@ -251,28 +247,14 @@ class PerformerLoop:
     async def _marked(self, seq: int, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return await marked(self.deaths, self.performer.name, seq, work())
 
-    async def _watch(self, order: Mail) -> int:
-        """Return the sequence of the status by which the mission is paused or over, once there is one."""
-        halts, start, newest = self._halts, 1, -1
-        halted = False
-        pattern = subjects.mail_filter(order.mission, halts.to, halts.kind, halts.sender)
-        while True:
-            page = await self.carrier.read(MAIL_STREAM, pattern, start)
-            for stored in page:
-                start = stored.seq + 1
-                message = open_mail(self.table, stored, stored.time_ns).message
-                if halts.at(message) >= newest:
-                    newest, halted = halts.at(message), halts.halted(message)
-            if halted:
-                return newest
-            if not page:
-                await asyncio.sleep(self._watch_s)
-
     async def _bury(self, stored: Stored, dead: DeadLetter, cause: Cause) -> None:
-        """Copy a mail to the dead letters and tell the company."""
+        """Copy a mail to the dead letters and tell the company, unless its mission is over."""
         name, version = self.performer.name, self.performer.version
         for letter in complaint(self.table, name, version, stored, dead, cause):
-            await publish_surely(self.carrier, letter)
+            mission = subjects.mission_of(letter.subject)
+            halt = await Watch(self._halts, self.table, self.carrier, mission).look()
+            if halt is None or not halt.final:
+                await publish_surely(self.carrier, letter)
         await publish_surely(self.carrier, deadletters.copy_of(name, stored, dead))
 
 

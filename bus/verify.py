@@ -1,8 +1,9 @@
 """Verifying a log: fold it again and find the first letter that the code does not explain.
 
 Roles are pure, so what they wrote follows from their mail. A performer's answer must answer an order, and
-only one may. A checkpoint must be the fold at its position. A letter that is in the log twice is a copy,
-written by a process that stood still past the duplicate window; every fold skips it.
+only one may. A checkpoint must be the fold at its position. After its end a mission is silent. A letter that
+is in the log twice is a copy, written by a process that stood still past the duplicate window; every fold
+skips it.
 
 What a lower version of a role decided is proven as far as this version decides it too. Where this version
 took over from a checkpoint of the lower one, the fold goes on from there; letters before that which this
@@ -21,6 +22,8 @@ from bus.alarms import quarantine_id
 from bus.envelope import Outgoing, Stored
 from bus.errors import BadMail, BuriedLater, NewerVersion
 from bus.fold import Fold, Role, misaddressed
+from bus.halts import Halts
+from bus.silence import Silence
 from bus.subjects import COMPANY, Address
 from bus.table import CHECKPOINT, ERROR, Checkpoint, Ref, Table
 from bus.versions import version_of
@@ -153,7 +156,7 @@ class _Verifier:
 
     # -- explaining -----------------------------------------------------------------------------------
 
-    def explain(self, messages: Sequence[Stored]) -> None:
+    def explain(self, messages: Sequence[Stored], silence: Silence | None) -> None:
         """Compare every letter of the log with what its sender decides."""
         seen: dict[str, Stored] = {}
         answered: dict[tuple[str, str], int] = {}
@@ -170,10 +173,14 @@ class _Verifier:
                     self.find(stored, f"the id of message {first.seq} on another message")
             elif self._is_replay(stored, address, seen):
                 continue
-            elif address.kind != CHECKPOINT and address.sender in self.roles:
-                self._explain_letter(stored, address)
-            elif address.kind != ERROR and address.sender in self.performers:
-                self._explain_answer(stored, address, seen, answered)
+            else:
+                found = len(self.findings)
+                if address.kind != CHECKPOINT and address.sender in self.roles:
+                    self._explain_letter(stored, address)
+                elif address.kind != ERROR and address.sender in self.performers:
+                    self._explain_answer(stored, address, seen, answered)
+                if silence and len(self.findings) == found and (why := silence.broken_by(stored, address)):
+                    self.find(stored, why)
 
     def _is_replay(self, stored: Stored, address: Address, seen: Mapping[str, Stored]) -> bool:
         """Say whether this is a letter sent again as it was: its original is what must be explained."""
@@ -235,10 +242,12 @@ def verify(
     table: Table,
     roles: Mapping[str, Role[Any]],
     blob_of: Callable[[Ref], bytes],
+    halts: Halts | None = None,
 ) -> Report:
     """Fold messages again, all of a company or all of one mission, and report what is not explained.
 
-    Without the mail of the company, leave its roles out of `roles`.
+    Without the mail of the company, leave its roles out of `roles`. `halts` says what ends a mission; without
+    it nothing is said of what is written after that.
     """
     verifier = _Verifier(table, roles, blob_of)
     mail: dict[tuple[str, str], list[Stored]] = {}
@@ -252,7 +261,7 @@ def verify(
         verifier.taken_over[name, key] = _NOT_YET
     for (name, key), own in mail.items():
         verifier.fold(roles[name], key, own)
-    verifier.explain(messages)
+    verifier.explain(messages, Silence(table, halts, messages) if halts else None)
     return Report(
         messages=len(messages),
         letters=verifier.letters,

@@ -37,6 +37,7 @@ class Odds:
     engine_failure: float = 0.0
     bad_bills: int = 0
     upgrade: bool = False
+    words: int = 0
 
 
 PROFILES = (
@@ -48,10 +49,15 @@ PROFILES = (
     Odds(crash=0.004, engine_failure=0.2, bad_bills=2),
     Odds(crash=0.006, upgrade=True),
     Odds(freeze=0.01, freeze_s=120.0, slow=0.1, slow_delay_s=4.0, late=0.05, upgrade=True),
+    Odds(words=3),
+    Odds(crash=0.02, lost_ack=0.05, words=6),
+    Odds(freeze=0.01, freeze_s=120.0, slow=0.1, slow_delay_s=8.0, lost_puback=0.05, words=5),
+    Odds(crash=0.006, engine_failure=0.1, late=0.1, late_ack=0.1, upgrade=True, words=6),
 )
 """What a seed runs under, in turn: mixed; killed often; stopped past the duplicate window; lossy; out of
 order, with acks that come when the lease is over; a sandbox without its engine and bills that cannot be
-booked, and a CEO who resumes what they stop; every role in two versions, killed or stopped meanwhile."""
+booked, and a CEO who resumes what they stop; every role in two versions, killed or stopped meanwhile; and
+under some of it a CEO who pauses, resumes, raises, decides, cancels and is late, after any message."""
 
 CALM = Odds(0, 0, 0, 0, 0, 0, 0, clock_step=0)
 """Nothing goes wrong; only the order of things still comes from the seed."""

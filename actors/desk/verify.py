@@ -47,7 +47,7 @@ async def _verify(
     from actors.desk.connection import connected
     from actors.desk.record import find_mission, pages
     from actors.desk.screen import out, out_json
-    from actors.table import TABLE
+    from actors.table import HALTS, TABLE
     from bus.subjects import ANY, MAIL_STREAM, mission_filter
     from bus.verify import verify as check
 
@@ -56,7 +56,7 @@ async def _verify(
         messages = [stored async for page in pages(carrier, MAIL_STREAM, pattern) for stored in page]
         contents = await _contents(carrier, messages)
     roles = {name: role(name) for name in ROLES if everything or TABLE.mailbox(name).per == "mission"}
-    report = check(messages, TABLE, roles, lambda ref: contents[ref])
+    report = check(messages, TABLE, roles, lambda ref: contents[ref], HALTS)
     if as_json:
         out_json(msgspec.to_builtins(report))
     else:

@@ -1,4 +1,4 @@
-"""The clock: turns `wake` into `tick` when its time has come.
+"""The clock: turns `wake` into `tick` when its time has come. What a mission has open is dropped at its end.
 
 Each process of it folds the whole mailbox, by delivery and by a read every second, and its own ticks, into
 a heap, and acks at once: waking by delayed redelivery would stall at the consumer's bound on unacked
@@ -34,14 +34,14 @@ from bus.ports import Carrier, Delivery
 from bus.publisher import publish_surely
 from bus.structured import structlog
 from bus.subjects import COMPANY, MAIL_STREAM
-from bus.table import Checkpoint, Table
+from bus.table import CHECKPOINT, Checkpoint, Table
 
 log = structlog.get_logger("actors")
 
 VERSION = 1
 NAME = "clock"
 
-_WAKES = subjects.mail_filter(to=NAME, kind="wake")
+_MAIL = subjects.mailbox_filter(NAME)
 _TICKS = subjects.mail_filter(kind="tick", sender=NAME)
 
 _READ_S = 1.0
@@ -153,9 +153,10 @@ class Clock:
 
     async def _read(self) -> None:
         """Take in wakes first, then ticks: a tick is always behind its wake in the log."""
-        while page := await self._carrier.read(MAIL_STREAM, _WAKES, self._position + 1):
+        while page := await self._carrier.read(MAIL_STREAM, _MAIL, self._position + 1):
             for stored in page:
-                await self._take_wake(stored)
+                if f".{CHECKPOINT}." not in stored.subject:
+                    await self._take(stored)
             self._position = page[-1].seq
         while page := await self._carrier.read(MAIL_STREAM, _TICKS, self._ticks_read_to + 1):
             ticked = {stored.headers.get("coo-cause", "") for stored in page}
@@ -164,12 +165,15 @@ class Clock:
                     del self._wakes.open[wake.place]
             self._ticks_read_to = page[-1].seq
 
-    async def _take_wake(self, stored: Stored) -> None:
+    async def _take(self, stored: Stored) -> None:
         try:
             mail = open_mail(self._table, stored, stored.time_ns)
         except BadMail as error:
             await self._bury(stored, DeadLetter(error.reason, error.detail, ""), None)
             return
+        if isinstance(mail.message, m.Close):
+            for gone in [wake for wake in self._wakes.open.values() if wake.mission == mail.mission]:
+                del self._wakes.open[gone.place]
         if not isinstance(mail.message, m.Wake):
             return
         wake = _open(mail, mail.message)

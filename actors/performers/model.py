@@ -20,6 +20,7 @@ from actors.performers.purse import Purse
 from bus import blobs
 from bus.envelope import MAX_BODY_BYTES, Mail
 from bus.errors import BlobMismatch
+from bus.halts import Halt
 from bus.ports import Carrier
 from bus.structured import structlog
 from bus.table import Table
@@ -108,10 +109,10 @@ class ModelPerformer:
     async def close(self) -> None:
         """Nothing is held between calls."""
 
-    def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
+    def dropped(self, order: Mail, halt: Halt) -> msgspec.Struct:
         call = order.message
         assert isinstance(call, m.Call)
-        return _reply(call, "dropped", status_seq=status_seq)
+        return _reply(call, "dropped", status_seq=halt.at, final=halt.final)
 
     def failed(self, order: Mail, why: str) -> msgspec.Struct:
         call = order.message

@@ -12,6 +12,7 @@ from actors import messages as m
 from bus import blobs
 from bus.envelope import Mail, digest
 from bus.errors import BlobMismatch
+from bus.halts import Halt
 from bus.performer import NotNow
 from bus.ports import Carrier
 from bus.structured import structlog
@@ -43,8 +44,8 @@ class SandboxPerformer:
         self._backend: sandbox.Backend | None = None
         self._finding = asyncio.Lock()
 
-    def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
-        return _answer(order, status="dropped", status_seq=status_seq)
+    def dropped(self, order: Mail, halt: Halt) -> msgspec.Struct:
+        return _answer(order, status="dropped", status_seq=halt.at, final=halt.final)
 
     def failed(self, order: Mail, why: str) -> msgspec.Struct:
         return _answer(order, status="failed", reason=why, stderr=why)

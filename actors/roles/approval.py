@@ -2,7 +2,8 @@
 
     asked ──decision(same digest)──> approved | rejected
       ├──── time is over ──────────> expired (not a rejection; a later decision still counts)
-      └──── another raise ─────────> withdrawn (what was asked before no longer counts)
+      ├──── another raise ─────────> withdrawn (what was asked before no longer counts)
+      └──── the mission is over ───> nothing is decided any more
 
 A decision quotes the digest of what was shown; another digest is declined, and one decision is used once.
 A raise that is approved, or that the CEO decides unasked, is told to the guard, and by nobody else. Sends
@@ -22,6 +23,9 @@ from bus.fold import Role, Step
 
 _SECOND_NS = 1_000_000_000
 
+MAX_REQUESTS = 1_000
+"""Requests of one mission; another one is rejected, and none of them is remembered."""
+
 How = Literal["asked", "expired", "approved", "rejected", "withdrawn"]
 
 
@@ -30,11 +34,21 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
     requests: dict[str, How] = {}
     raises: dict[str, int] = {}
+    over: bool = False
 
 
 def handle(gate: Gate, mail: Mail) -> Step:
     """Decide one mail."""
     match mail.message:
+        case m.Close():
+            return Step(Gate(over=True))
+        case m.Decision() if gate.over:
+            return Step(gate, [_declined("the mission is over")])
+        case _ if gate.over:
+            return Step(gate)
+        case m.Request(digest=digest) if digest not in gate.requests and len(gate.requests) >= MAX_REQUESTS:
+            rejected = m.Rejected(digest=digest, note=f"{MAX_REQUESTS} requests were made before")
+            return Step(gate, [Letter(to="coo", message=rejected)])
         case m.Request() as request if request.digest not in gate.requests:
             return _ask(gate, mail, request)
         case m.Request():
@@ -114,4 +128,4 @@ def _declined(reason: str) -> Letter:
     return Letter(to="ceo", message=m.Declined(reason=reason))
 
 
-ROLE: Role[Gate] = Role(name="approval", version=3, state=Gate, handle=handle)
+ROLE: Role[Gate] = Role(name="approval", version=4, state=Gate, handle=handle, is_over=lambda gate: gate.over)

@@ -9,7 +9,8 @@
 A mission has a stage, and is paused on top of it; resuming returns to the stage. What arrives while paused
 is taken into account, and what it would have started is owed until then. Sends `open` and `close` to the
 guard, `call` to its model, `task`, `hold_work` and `go_on` to Engineer and QA, `request` to approval, `wake`
-to the clock, and `status` to the CEO before anything else that a new state starts.
+to the clock, and `status` to the CEO before anything else that a new state starts. When a mission is over it
+tells all of them by `close`, and is silent but for an answer to what the CEO still says.
 
 Without money it is paused_budget: it may ask for a raise, and goes on when the guard says `raised`, at the
 CEO's word, or when a new day or month begins. Paused for long it gives its slot back, and when it is resumed
@@ -41,6 +42,7 @@ from actors.agenda import (
     release_request,
     resume,
     task_for,
+    unhindered,
     until_new_period,
     with_job,
 )
@@ -63,9 +65,8 @@ def handle(desk: Desk, mail: Mail) -> Step:
         return _after(desk, mail)
     desk = msgspec.structs.replace(desk, mails=desk.mails + 1)
     changed, letters = _event(desk, mail)
-    if not changed.final and not changed.paused and changed.mails >= changed.terms.max_mails:
-        why = f"{changed.mails} mails: the mission does not come to an end"
-        changed = pause(changed, "paused_error", why, "coo cancel it, or coo resume it")
+    if changed.mails >= changed.terms.max_mails and not changed.final:
+        changed, letters = _without_end(changed, letters)
     if changed.pauses > desk.pauses:
         ends_ns = mail.now_ns + changed.terms.pause_timeout_s * _SECOND_NS
         park_ns = mail.now_ns + changed.terms.park_after_s * _SECOND_NS if changed.terms.park_after_s else 0
@@ -74,6 +75,17 @@ def handle(desk: Desk, mail: Mail) -> Step:
     changed, orders = _drive(changed)
     notices = told(desk, changed, mail)
     return Step(changed, [*notices, *letters, *orders])
+
+
+def _without_end(desk: Desk, letters: list[Letter]) -> tuple[Desk, list[Letter]]:
+    """Pause a mission that has had as many messages as it may; end it if they go on coming all the same."""
+    why = f"{desk.mails} messages: the mission does not come to an end"
+    kept = [letter for letter in letters if not isinstance(letter.message, m.GoOn)]
+    if desk.mails >= 2 * desk.terms.max_mails:
+        return end(desk, "failed", why), kept
+    if desk.paused:
+        return desk, letters
+    return pause(desk, "paused_error", why, "coo cancel it, or coo resume it"), kept
 
 
 def _before(desk: Desk, mail: Mail) -> Step:
@@ -149,7 +161,7 @@ def _on_control(desk: Desk, control: m.Control) -> tuple[Desk, list[Letter]]:
         case "pause" if not desk.paused and desk.stage != "releasing":
             return pause(desk, "paused_manual", control.reason or "the CEO paused it", "coo resume"), []
         case "resume" if desk.paused:
-            return resume(desk)
+            return resume(msgspec.structs.replace(desk, mails=0))
     return desk, [declined(f"{control.action} changes nothing: the mission is {desk.state}")]
 
 
@@ -234,8 +246,8 @@ def _next(desk: Desk) -> Desk:
         return begin(msgspec.structs.replace(desk, current=desk.current + 1), "executing")
     if not desk.terms.ask_release:
         return begin(desk, "finishing")
-    desk = msgspec.structs.replace(desk, pauses=desk.pauses + 1, reason="waiting for the CEO to release it")
-    return begin(msgspec.structs.replace(desk, digest=digest_of(desk.files)), "releasing")
+    desk = begin(msgspec.structs.replace(desk, digest=digest_of(desk.files)), "releasing")
+    return desk if desk.paused else msgspec.structs.replace(unhindered(desk), pauses=desk.pauses + 1)
 
 
 # -- letters --------------------------------------------------------------------------------------------
@@ -258,4 +270,6 @@ def _drive(desk: Desk) -> tuple[Desk, list[Letter]]:
     return sent, [Letter(to=role, message=task_for(desk, role))]
 
 
-ROLE: Role[Desk] = Role(name="coo", version=3, state=Desk, handle=handle)
+ROLE: Role[Desk] = Role(
+    name="coo", version=4, state=Desk, handle=handle, is_over=lambda desk: bool(desk.final)
+)

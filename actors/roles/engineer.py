@@ -3,9 +3,10 @@
     idle ──task──> coding ──reply(files)──> running ──outcome ok──> idle, result done
                      ^                         │
                      └──── outcome not ok ─────┘   after max_rounds: result failed
+    anywhere ──close, or dropped for good──> over: nothing is sent any more
 
-No money: result refused; no sandbox: result stuck; both keep their place until `go_on`. Sends `call` to
-its model, `execute` to the sandbox, `result` to the COO.
+No money: result refused; no sandbox, or too many messages: result stuck; all keep their place until `go_on`.
+Sends `call` to its model, `execute` to the sandbox, `result` to the COO.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import msgspec
 
 from actors import messages as m
 from actors.evidence import evidence_of, shown
-from actors.orders import Orders
+from actors.orders import MAX_MESSAGES, Orders
 from bus.envelope import Letter, Mail
 from bus.fold import Role, Step
 from bus.table import Ref
@@ -36,13 +37,33 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
 
 def handle(bench: Bench, mail: Mail) -> Step:
     """Decide one mail."""
+    orders = bench.orders.take(mail)
+    if orders.over:
+        return Step(Bench(orders=orders))
+    bench = msgspec.structs.replace(bench, orders=orders)
+    return _exhausted(bench, mail) if orders.exhausted else _decide(bench, mail)
+
+
+def _exhausted(bench: Bench, mail: Mail) -> Step:
+    """Say once that there is no end, and to each task that comes then; the rest waits for `go_on`."""
+    if isinstance(mail.message, m.Task):
+        bench = _start(bench, mail.message).state
+    elif bench.orders.messages > MAX_MESSAGES:
+        return Step(bench)
+    if bench.task is None:
+        return Step(bench)
+    why = f"the engineer has had {bench.orders.messages} messages: the mission does not come to an end"
+    return _report(bench, bench.task, "stuck", reason=why, fix="coo cancel it, or coo resume it")
+
+
+def _decide(bench: Bench, mail: Mail) -> Step:
     match mail.message:
         case m.Task() as task:
             return _start(bench, task)
         case m.HoldWork():
             return Step(msgspec.structs.replace(bench, orders=bench.orders.hold()))
         case m.GoOn():
-            orders, letters = bench.orders.go_on()
+            orders, letters = bench.orders.go_on(mail.at)
             return Step(msgspec.structs.replace(bench, orders=orders), letters)
         case m.Reply() as reply if _is_current(bench, reply, CALL):
             return _on_reply(bench, mail, reply)
@@ -63,8 +84,7 @@ def _is_current(bench: Bench, answer: m.Reply | m.Outcome, label: str) -> bool:
 
 
 def _start(bench: Bench, task: m.Task) -> Step:
-    orders = Orders(model=bench.orders.model, held=bench.orders.held)
-    bench = Bench(task=task, files=task.files, orders=orders)
+    bench = Bench(task=task, files=task.files, orders=bench.orders.none())
     findings = "\n".join(shown(finding) for finding in task.findings)
     return _code(bench, task, findings)
 
@@ -171,4 +191,6 @@ def _report(
     return Step(bench, [Letter(to="coo", message=result)])
 
 
-ROLE: Role[Bench] = Role(name="engineer", version=1, state=Bench, handle=handle)
+ROLE: Role[Bench] = Role(
+    name="engineer", version=2, state=Bench, handle=handle, is_over=lambda bench: bench.orders.over
+)

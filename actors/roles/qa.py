@@ -3,6 +3,7 @@
     idle ──task──> proving ──both outcomes──> checking ──reply, outcome──> judging ──reply──> idle
                       │                          │                            │
                       └── an exit code is wrong ─┴── rejected                 └ approved or rejected
+    anywhere ──close, or dropped for good──> over: nothing is sent any more
 
 Proving runs the acceptance command twice in fresh sandboxes: on the work, where it must pass, and as a
 control on an empty workspace, where it must not, since a command that passes on nothing proves nothing.
@@ -19,7 +20,7 @@ import msgspec
 
 from actors import messages as m
 from actors.evidence import evidence_of, passed, shown
-from actors.orders import Orders
+from actors.orders import MAX_MESSAGES, Orders
 from bus.envelope import Letter, Mail
 from bus.fold import Role, Step
 
@@ -41,13 +42,36 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
 
 def handle(bench: Bench, mail: Mail) -> Step:
     """Decide one mail."""
+    orders = bench.orders.take(mail)
+    if orders.over:
+        return Step(Bench(orders=orders))
+    bench = msgspec.structs.replace(bench, orders=orders)
+    return _exhausted(bench, mail) if orders.exhausted else _decide(bench, mail)
+
+
+def _exhausted(bench: Bench, mail: Mail) -> Step:
+    """Say once that there is no end, and to each task that comes then; the rest waits for `go_on`."""
+    if isinstance(mail.message, m.Task):
+        started = _start(bench, mail.message)
+        if started.letters:
+            return started  # the work lacks a file: that is judged without sending any order
+        bench = started.state
+    elif bench.orders.messages > MAX_MESSAGES:
+        return Step(bench)
+    if bench.task is None:
+        return Step(bench)
+    why = f"QA has had {bench.orders.messages} messages: the mission does not come to an end"
+    return _report(bench, bench.task, "stuck", reason=why, fix="coo cancel it, or coo resume it")
+
+
+def _decide(bench: Bench, mail: Mail) -> Step:
     match mail.message:
         case m.Task() as task:
             return _start(bench, task)
         case m.HoldWork():
             return Step(msgspec.structs.replace(bench, orders=bench.orders.hold()))
         case m.GoOn():
-            orders, letters = bench.orders.go_on()
+            orders, letters = bench.orders.go_on(mail.at)
             return Step(msgspec.structs.replace(bench, orders=orders), letters)
         case m.Outcome(run=label) | m.Reply(turn=label) as answer if _is_current(bench, answer, label):
             return _on_answer(bench, mail, answer)
@@ -94,7 +118,7 @@ def _on_answer(bench: Bench, mail: Mail, answer: m.Outcome | m.Reply) -> Step:
 
 
 def _start(bench: Bench, task: m.Task) -> Step:
-    orders = Orders(model=bench.orders.model, held=bench.orders.held)
+    orders = bench.orders.none()
     missing = [path for path in task.plan.outputs if path not in task.files]
     if missing:
         findings = tuple(
@@ -214,8 +238,10 @@ def _report(
         refusal=refusal,
     )
     if status in ("approved", "rejected", "failed"):
-        bench = Bench(orders=Orders(model=bench.orders.model, held=bench.orders.held))
+        bench = Bench(orders=bench.orders.none())
     return Step(bench, [Letter(to="coo", message=result)])
 
 
-ROLE: Role[Bench] = Role(name="qa", version=1, state=Bench, handle=handle)
+ROLE: Role[Bench] = Role(
+    name="qa", version=2, state=Bench, handle=handle, is_over=lambda bench: bench.orders.over
+)

@@ -12,9 +12,11 @@ import msgspec
 import pytest
 from contract_world import eventually
 
+from bus import performer as performing
 from bus import setup
 from bus.envelope import Mail, Outgoing, open_letter
-from bus.performer import Halts, PerformerLoop
+from bus.halts import Halt, Halts
+from bus.performer import PerformerLoop
 from bus.subjects import DLQ_STREAM, MAIL_STREAM
 from bus.table import Error, Mailbox, Row, Table
 from bus.topology import topology
@@ -35,6 +37,7 @@ class Dug(msgspec.Struct, frozen=True, kw_only=True):
 class Said(msgspec.Struct, frozen=True, kw_only=True):
     stop: bool
     at: int
+    over: bool = False
 
 
 TABLE = Table(
@@ -57,6 +60,7 @@ HALTS = Halts(
     kind="said",
     at=lambda said: said.at,  # type: ignore[attr-defined]
     halted=lambda said: said.stop,  # type: ignore[attr-defined]
+    final=lambda said: said.over,  # type: ignore[attr-defined]
 )
 
 
@@ -87,8 +91,8 @@ class Digger:
                 raise
         return Dug(depth=depth)
 
-    def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
-        return Dug(dropped_at=status_seq)
+    def dropped(self, order: Mail, halt: Halt) -> msgspec.Struct:
+        return Dug(dropped_at=halt.at, mud="for good" if halt.final else "")
 
     def failed(self, order: Mail, why: str) -> msgspec.Struct:
         return Dug(mud=why)
@@ -228,6 +232,55 @@ async def test_work_of_a_mission_that_is_stopped_is_dropped_and_says_which_statu
         await carrier.publish(letter(Said(stop=True, at=41), "s-1", to="ceo"))
         await wait_for_answers(carrier, [Dug(dropped_at=41)])
     assert digger.cancelled == 1
+
+
+async def test_work_of_a_mission_that_is_over_is_not_begun_and_its_drop_says_that_it_is_for_good(
+    world: Any,
+) -> None:
+    carrier, digger = await world.carrier(), Digger()
+    await carrier.publish(letter(Said(stop=True, at=41), "s-1", to="ceo"))
+    async with digging(await world.carrier(), digger):
+        await carrier.publish(letter(Dig(depth=1), "o-1"))
+        await wait_for_answers(carrier, [Dug(dropped_at=41)])
+        await carrier.publish(letter(Said(stop=True, at=42, over=True), "s-2", to="ceo"))
+        await carrier.publish(letter(Dig(depth=2), "o-2"))
+        await wait_for_answers(carrier, [Dug(dropped_at=41), Dug(dropped_at=42, mud="for good")])
+    assert digger.started == []
+
+
+async def test_nobody_is_told_of_a_bad_order_of_a_mission_that_is_over(world: Any) -> None:
+    carrier, digger = await world.carrier(), Digger()
+    await carrier.publish(letter(Said(stop=True, at=42, over=True), "s-1", to="ceo"))
+    async with digging(await world.carrier(), digger):
+        await carrier.publish(Outgoing(DIG, {"ce-id": "o-1"}, b"not json"))
+        async with asyncio.timeout(6):
+            while not await carrier.read(DLQ_STREAM, "coo.dlq.digger.m-1", 1):
+                await asyncio.sleep(0.02)
+    assert await carrier.read(MAIL_STREAM, "coo.m.m-1.desk.error.digger", 1) == []
+
+
+async def test_a_mission_that_gives_orders_without_end_gets_no_work_and_then_no_answer(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is what is counted, so a process that starts anew goes on where the last one was."""
+    monkeypatch.setattr(performing, "MOST_ORDERS", 3)
+    carrier, first, second = await world.carrier(), Digger(), Digger()
+    refused = Dug(mud="the mission has given more than 3 orders")
+    wanted = [Dug(depth=n) for n in range(3)] + [refused] * 3
+    for n in range(2):
+        await carrier.publish(letter(Dig(depth=n), f"o-{n}"))
+    async with digging(await world.carrier(), first, slots=1):
+        await wait_for_answers(carrier, wanted[:2])
+    for n in range(2, 9):
+        await carrier.publish(letter(Dig(depth=n), f"o-{n}"))
+    other = open_letter(
+        TABLE, sender="desk", to="digger", mission="m-2", message=Dig(depth=50), id="other", time_ns=1
+    )
+    await carrier.publish(other)
+    async with digging(await world.carrier(), second, slots=1):
+        await eventually(lambda: 50 in second.started, timeout_s=6)
+        await wait_for_answers(carrier, wanted)
+    assert (first.started, second.started) == ([0, 1], [2, 50])
 
 
 async def test_of_two_states_the_one_decided_later_holds_in_whatever_order_they_come(world: Any) -> None:

@@ -25,6 +25,7 @@ from actors.table import HALTS, TABLE
 from bus.authority import variable
 from bus.envelope import Mail
 from bus.fold import Role, Step
+from bus.halts import Halt
 from bus.jetstream import connect
 from bus.loop import LoopSettings, RoleLoop
 from bus.performer import PerformerLoop
@@ -58,7 +59,7 @@ class Runner:
             os.kill(os.getpid(), signal.SIGKILL)
         return self._answer(order, "ok", "")
 
-    def dropped(self, order: Mail, status_seq: int) -> msgspec.Struct:
+    def dropped(self, order: Mail, halt: Halt) -> msgspec.Struct:
         return self._answer(order, "dropped", "")
 
     def failed(self, order: Mail, why: str) -> msgspec.Struct:

@@ -2,11 +2,13 @@
 
     python tests/faults/mission_storm.py --missions 300 --kills 50 --server-kills 5 --seed 1
     python tests/faults/mission_storm.py --missions 40 --sleeps 3 --seed 1
+    python tests/faults/mission_storm.py --missions 300 --cancels 300 --seed 1
 
 Each mission must end in the state, with the deliverable and for the money of a calm run, plus the worst case
 of each attempt caught between `sent` and settlement; no letter may be lost or doubled. `--sleeps` lets the
-whole machine sleep past the duplicate window: then copies are allowed that every fold skips. Prints what came
-of it as JSON.
+whole machine sleep past the duplicate window: then copies are allowed that every fold skips. `--cancels` has
+the CEO cancel missions at random moments: they must be silent after their end but for what was under way, as
+`coo verify` says, and the log must grow no more. Prints what came of it as JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,9 +30,11 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-sys.path += [str(FOLDER.parent), str(FOLDER.parent / "acceptance")]
+sys.path += [str(FOLDER), str(FOLDER.parent), str(FOLDER.parent / "acceptance")]
 
 import msgspec  # noqa: E402
+from cancels import Cancels  # noqa: E402
+from endings import End, after_the_end, copies, ends  # noqa: E402
 from running import Company, in_loop, running_company  # noqa: E402
 
 from actors import messages as m  # noqa: E402
@@ -58,16 +62,6 @@ ROOM = {
 }
 
 
-@dataclass(frozen=True)
-class End:
-    """How a mission ended: its state, its files' sha256, what was settled, and worst cases in doubt."""
-
-    state: str
-    files: tuple[tuple[str, str], ...]
-    settled: int
-    in_doubt: int = 0
-
-
 @dataclass
 class Plan:
     """What happens to the company, and how often."""
@@ -75,6 +69,7 @@ class Plan:
     kills: int = 0
     server_kills: int = 0
     sleeps: int = 0
+    cancels: int = 0
 
 
 @dataclass
@@ -107,53 +102,6 @@ class Watch:
         ]
 
 
-def ends(log: list[Stored]) -> dict[str, End]:
-    """Return how every mission of a log ended; a second copy of a letter counts once."""
-    newest: dict[str, m.Status] = {}
-    settled: dict[str, dict[str, int]] = defaultdict(dict)
-    held: dict[str, dict[str, int]] = defaultdict(dict)
-    sent: dict[str, set[str]] = defaultdict(set)
-    for stored in log:
-        _, _, mission, _, kind, _ = stored.subject.split(".")
-        match kind:
-            case "status":
-                status = msgspec.json.decode(stored.body, type=m.Status)
-                if mission not in newest or status.at >= newest[mission].at:
-                    newest[mission] = status
-            case "granted":
-                granted = msgspec.json.decode(stored.body, type=m.Granted)
-                held[mission][granted.attempt] = granted.microusd
-            case "sent":
-                sent[mission].add(msgspec.json.decode(stored.body, type=m.Sent).attempt)
-            case "settle":
-                bill = msgspec.json.decode(stored.body, type=m.Settle)
-                settled[mission][bill.attempt] = bill.microusd
-            case "void":
-                sent[mission].discard(msgspec.json.decode(stored.body, type=m.Void).attempt)
-    return {
-        name: End(
-            status.state,
-            tuple(sorted((path, ref.digest) for path, ref in status.deliverable.items())),
-            sum(settled[name].values()),
-            sum(held[name][attempt] for attempt in sent[name] - set(settled[name])),
-        )
-        for name, status in newest.items()
-    }
-
-
-def copies(log: list[Stored]) -> int:
-    """Count second copies of letters, each of which must be the very same."""
-    first: dict[tuple[str, str], Stored] = {}
-    found = 0
-    for stored in log:
-        name = (stored.subject, stored.headers["ce-id"])
-        if name in first:
-            found += 1
-            assert stored.body == first[name].body, f"message {stored.seq} is another {first[name].seq}"
-        first.setdefault(name, stored)
-    return found
-
-
 class Storm:
     """One company under a storm."""
 
@@ -162,6 +110,9 @@ class Storm:
         self.chance = random.Random(seed)
         self.watch = Watch()
         self.done: Counter[str] = Counter()
+        self.cancels = Cancels(
+            self.chance, self.chance.sample([*map(name_of, range(missions))], plan.cancels)
+        )
         self._names = [f"{name}{n}" for name in TABLE.processes for n in ("", "-2")]
         deeds: list[Callable[[], Awaitable[None]]] = [
             *([self._kill_or_stop] * plan.kills),
@@ -187,14 +138,16 @@ class Storm:
                     await self._deeds.pop(0)[1]()
                 await asyncio.sleep(self.chance.uniform(0.05, 0.4))
                 await self.watch.look(ceo)
+                await self.cancels.look(self.watch.log, ceo)
             await self._settled(ceo)
         finally:
             await ceo.close()
 
     async def _settled(self, ceo: Any) -> None:
         """Wait until nobody writes any more."""
-        quiet = 0
+        quiet, end_s = 0, time.monotonic() + LONGEST_S
         while quiet < 10:
+            assert time.monotonic() < end_s, "all missions are over, and somebody still writes"
             before = len(self.watch.log)
             await asyncio.sleep(0.3)
             await self.watch.look(ceo)
@@ -265,6 +218,10 @@ def storm(folder: Path, missions: int, seed: int, plan: Plan) -> dict[str, Any]:
     found = ends(log)
     for n in range(missions):
         end, expected = found[name_of(n)], wanted[GOALS[n % len(GOALS)]]
+        if end.state == "cancelled":
+            assert name_of(n) in raging.cancels.said
+            assert end.files == ()
+            continue
         assert (end.state, end.files, end.settled) == (expected.state, expected.files, expected.settled), (
             name_of(n),
             end,
@@ -281,6 +238,8 @@ def storm(folder: Path, missions: int, seed: int, plan: Plan) -> dict[str, Any]:
         "storm_s": f"{took_s:.1f}",
         **raging.done,
         "copies": doubled,
+        "cancels": len(raging.cancels.said),
+        "most_after_an_end": max(map(len, after_the_end(log).values())),
         "in_doubt_microusd": sum(end.in_doubt for end in found.values()),
         "settled_microusd": sum(end.settled for end in found.values()),
         "states": dict(Counter(end.state for end in found.values())),
@@ -295,9 +254,10 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=0, help="kills and stops of actors")
     parser.add_argument("--server-kills", type=int, default=0)
     parser.add_argument("--sleeps", type=int, default=0, help="times that the whole machine sleeps")
+    parser.add_argument("--cancels", type=int, default=0, help="missions cancelled at a random moment")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    plan = Plan(options.kills, options.server_kills, options.sleeps)
+    plan = Plan(options.kills, options.server_kills, options.sleeps, options.cancels)
     with tempfile.TemporaryDirectory(prefix="coo-storm-") as folder:
         found = storm(Path(folder), options.missions, options.seed, plan)
     print(json.dumps(found, indent=2))

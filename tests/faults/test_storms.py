@@ -25,11 +25,20 @@ def test_no_money_is_lost_or_overspent_when_callers_guards_and_server_are_killed
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("missions", "plan"),
-    [(10, mission_storm.Plan(kills=6, server_kills=1)), (5, mission_storm.Plan(sleeps=1))],
-    ids=["kills", "sleep"],
+    [
+        (10, mission_storm.Plan(kills=6, server_kills=1)),
+        (5, mission_storm.Plan(sleeps=1)),
+        (12, mission_storm.Plan(kills=2, cancels=12)),
+    ],
+    ids=["kills", "sleep", "cancels"],
 )
-def test_missions_end_as_in_a_calm_run(tmp_path: Path, missions: int, plan: mission_storm.Plan) -> None:
+def test_missions_end_as_in_a_calm_run_or_are_cancelled_and_silent(
+    tmp_path: Path, missions: int, plan: mission_storm.Plan
+) -> None:
     found = mission_storm.storm(tmp_path, missions, seed=5, plan=plan)
     print(found)
     assert sum(found["states"].values()) == missions
     assert found.get("sleeps", 0) == plan.sleeps
+    if plan.cancels:
+        assert found["states"]["cancelled"] > 0
+        assert found["most_after_an_end"] < 20
