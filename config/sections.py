@@ -78,7 +78,9 @@ class Mission(Section):
     max_tasks: Count = Field(description="Most tasks one plan may have.")
     max_rounds: Count = Field(description="Most rounds in which the engineer fixes one task.")
     max_loops: Count = Field(description="Most rework rounds of a whole mission; one more pauses it.")
-    max_mails: Count = Field(description="Messages of a mission to the COO since it was last resumed: so many pause it, twice as many end it.")
+    max_mails: Count = Field(
+        description="Most messages to the COO since a mission was resumed; more pause it, twice as many end it."
+    )
     run_timeout_s: Seconds = Field(description="Wall time one run of a program may take.")
     deadline_s: Seconds = Field(
         description="Time a mission may take from its order to its end, pauses included."
