@@ -7,8 +7,6 @@ what is decided on it before the end is known there, and the answer to that. A l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from bus.envelope import Stored, open_mail
 from bus.errors import BadMail
 from bus.halts import Halts
@@ -20,17 +18,14 @@ MOST_STEPS = 3
 
 
 class Silence:
-    """Knows the ends of the missions of a log, and judges its messages in their order."""
+    """Is shown the messages of a log in their order, but for those that are known to be forged."""
 
-    def __init__(self, table: Table, halts: Halts, messages: Sequence[Stored]) -> None:
+    def __init__(self, table: Table, halts: Halts) -> None:
         self._table = table
         self._halts = halts
         self._ended: dict[str, int] = {}
         self._told: dict[tuple[str, str], int] = {}
         self._steps: dict[tuple[str, str], int] = {}
-        for stored in messages:
-            if stored.subject.endswith((f".{halts.kind}.{halts.sender}", f".{halts.end}.{halts.sender}")):
-                self._note(stored)
 
     def _note(self, stored: Stored) -> None:
         """Remember where a mission ended, and where whom was told of it."""
@@ -46,6 +41,8 @@ class Silence:
 
     def broken_by(self, stored: Stored, address: Address) -> str:
         """Return why a message may not be there after the end of its mission, or ""."""
+        if address.sender == self._halts.sender and address.kind in (self._halts.kind, self._halts.end):
+            self._note(stored)
         end = self._ended.get(address.mission)
         if end is None or stored.seq <= end:
             return ""

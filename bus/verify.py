@@ -261,7 +261,7 @@ def verify(
         verifier.taken_over[name, key] = _NOT_YET
     for (name, key), own in mail.items():
         verifier.fold(roles[name], key, own)
-    verifier.explain(messages, Silence(table, halts, messages) if halts else None)
+    verifier.explain(messages, Silence(table, halts) if halts else None)
     return Report(
         messages=len(messages),
         letters=verifier.letters,

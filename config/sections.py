@@ -79,7 +79,7 @@ class Mission(Section):
     max_rounds: Count = Field(description="Most rounds in which the engineer fixes one task.")
     max_loops: Count = Field(description="Most rework rounds of a whole mission; one more pauses it.")
     max_mails: Count = Field(
-        description="Messages of a mission to the COO since it was last resumed: so many pause it, twice as many end it."
+        description="Most messages to the COO since it was resumed; then it pauses, at twice as many it ends."
     )
     run_timeout_s: Seconds = Field(description="Wall time one run of a program may take.")
     deadline_s: Seconds = Field(
