@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bus import blobs, burials, subjects
-from bus.envelope import MAX_BODY_BYTES, Outgoing, Stored, base_headers, digest, encode
+from bus.dataref import MAX_BODY_BYTES
+from bus.envelope import Outgoing, Stored, base_headers, digest, encode
 from bus.errors import BuriedLater, NewerVersion
 from bus.fold import Fold, Role
 from bus.ports import Carrier

@@ -15,6 +15,7 @@ from typing import Any
 
 from bus import alarms, deadletters, subjects
 from bus.checkpoints import Start
+from bus.dataref import is_dataref
 from bus.envelope import Outgoing, Stored
 from bus.errors import BuriedLater, DecisionChanged, NewerVersion, Quarantined
 from bus.fold import Decision, Role
@@ -156,6 +157,7 @@ class RoleLoop:
             and self.carrier.ordered_reads
             and key.complete_to >= self._path.known_from
             and not self._is_old(stored)
+            and not is_dataref(stored.body)
             and f".{BURIED}." not in stored.subject
         )
 
@@ -215,7 +217,7 @@ class RoleLoop:
                 and key.complete_to >= self._path.known_from
                 and key.complete_to < stored.seq
             ):
-                await self._fold_read(key, stored)
+                await self._fold_read(key, await self._past.whole(stored))
             else:
                 await self._read_ahead(key)
         key.in_log = None

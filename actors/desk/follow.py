@@ -162,7 +162,7 @@ def event(stored: Stored, mail: Mail | None) -> dict[str, Any]:
         "kind": tokens[4],
         "from": tokens[5],
         "id": mail.id if mail else None,
-        "message": json.loads(stored.body) if mail else None,
+        "message": json.loads(stored.text) if mail else None,
     }
 
 

@@ -18,7 +18,7 @@ from actors.performers.bill import Bill, CutOff, Grant, NoMoney, NotSent, Paid, 
 from actors.performers.pricing import Completion, affordable, bill_of, worst_of
 from actors.performers.purse import Purse
 from bus import blobs
-from bus.envelope import MAX_BODY_BYTES, Mail
+from bus.envelope import Mail
 from bus.errors import BlobMismatch
 from bus.ports import Carrier
 from bus.structured import structlog
@@ -37,6 +37,9 @@ _TEMPLATE_TOKENS = 256 + 2 * 32
 
 _SHOWN_BYTES = 160 * 1024
 """How much of a workspace a prompt shows; files beyond it are named only."""
+
+_MAX_REPLY_BYTES = 1024 * 1024
+"""A quarter of what a letter may hold: what a role builds of several answers still fits into one."""
 
 
 class ModelError(Exception):
@@ -153,7 +156,7 @@ class ModelPerformer:
         )
         try:
             reply = await self._read(call, paid.text, request.nonce, usage)
-            if len(msgspec.json.encode(reply)) > MAX_BODY_BYTES:
+            if len(msgspec.json.encode(reply)) > _MAX_REPLY_BYTES:
                 raise ModelError("invalid_answer", "the answer is longer than a message may be")
             return reply
         except ModelError as error:
