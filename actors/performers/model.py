@@ -36,7 +36,10 @@ _TEMPLATE_TOKENS = 256 + 2 * 32
 """Allowance for what a provider's chat template adds to a system and a user message."""
 
 _SHOWN_BYTES = 160 * 1024
-"""How much of a workspace a prompt shows; files beyond it are named only."""
+"""How much of a workspace a prompt shows; files beyond it are named while there is room."""
+
+_NAMED_BYTES = 40
+"""What naming a file takes besides its name."""
 
 _MAX_REPLY_BYTES = 1024 * 1024
 """A quarter of what a letter may hold: what a role builds of several answers still fits into one."""
@@ -220,7 +223,11 @@ class ModelPerformer:
     async def _show(self, files: m.Manifest) -> str:
         """Write a workspace as text for a prompt, smaller files first."""
         parts, room = [], _SHOWN_BYTES
-        for path, ref in sorted(files.items(), key=lambda item: (item[1].size, item[0])):
+        for n, (path, ref) in enumerate(sorted(files.items(), key=lambda item: (item[1].size, item[0]))):
+            room -= len(path.encode()) + _NAMED_BYTES
+            if room < 0:
+                parts.append(f"({len(files) - n} more files are not named)")
+                break
             if ref.size > room:
                 parts.append(f"--- {path} ({ref.size} bytes, not shown)")
                 continue

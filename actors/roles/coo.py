@@ -258,4 +258,4 @@ def _drive(desk: Desk) -> tuple[Desk, list[Letter]]:
     return sent, [Letter(to=role, message=task_for(desk, role))]
 
 
-ROLE: Role[Desk] = Role(name="coo", version=3, state=Desk, handle=handle)
+ROLE: Role[Desk] = Role(name="coo", version=4, state=Desk, handle=handle)

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from actors import messages as m
-from actors.evidence import evidence_of, shown
+from actors.evidence import evidence_of, shortened, shown
 from actors.orders import Orders
 from bus.envelope import Letter, Mail
 from bus.fold import Role, Step
@@ -23,6 +23,9 @@ from bus.table import Ref
 
 CALL: Literal["code"] = "code"
 RUN = "acceptance"
+
+_FINDINGS_BYTES = 32 * 1024
+"""What is said about the work so far may take this much of a prompt."""
 
 
 class Bench(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +84,7 @@ def _code(bench: Bench, task: m.Task, findings: str) -> Step:
         variables={
             "brief": task.plan.brief,
             "acceptance": msgspec.json.encode(task.plan.acceptance).decode(),
-            "findings": findings or "none",
+            "findings": shortened(findings, _FINDINGS_BYTES) or "none",
         },
         files=bench.files,
     )
@@ -171,4 +174,4 @@ def _report(
     return Step(bench, [Letter(to="coo", message=result)])
 
 
-ROLE: Role[Bench] = Role(name="engineer", version=1, state=Bench, handle=handle)
+ROLE: Role[Bench] = Role(name="engineer", version=2, state=Bench, handle=handle)

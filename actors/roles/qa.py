@@ -18,13 +18,16 @@ from typing import Literal
 import msgspec
 
 from actors import messages as m
-from actors.evidence import evidence_of, passed, shown
+from actors.evidence import evidence_of, passed, shortened, shown
 from actors.orders import Orders
 from bus.envelope import Letter, Mail
 from bus.fold import Role, Step
 
 MAX_TRIES = 2
 """How often the model may answer a turn unreadably before the task fails."""
+
+_PATHS_BYTES = 16 * 1024
+"""What the names of a workspace's files may take of a prompt."""
 
 _RUNS = ("acceptance", "control", "checks")
 
@@ -149,7 +152,7 @@ def _ask(bench: Bench, task: m.Task, turn: Literal["checks", "judge"], tries: in
         "acceptance": msgspec.json.encode(task.plan.acceptance).decode(),
     }
     if turn == "checks":
-        variables["paths"] = "\n".join(sorted(task.files))
+        variables["paths"] = shortened("\n".join(sorted(task.files)), _PATHS_BYTES)
     else:
         variables["evidence"] = "\n\n".join(shown(bench.evidence[run]) for run in _RUNS)
     call = m.Call(
@@ -218,4 +221,4 @@ def _report(
     return Step(bench, [Letter(to="coo", message=result)])
 
 
-ROLE: Role[Bench] = Role(name="qa", version=1, state=Bench, handle=handle)
+ROLE: Role[Bench] = Role(name="qa", version=2, state=Bench, handle=handle)
