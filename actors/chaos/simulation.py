@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from random import Random
 from typing import Any
 
@@ -18,13 +18,13 @@ from actors import messages as m
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import CALM, PROFILES, ChaosCarrier, Fate, Odds
 from actors.chaos.recorded import RECORDED, RecordedBackend
+from actors.chaos.whole import blob_in, mail_in
 from actors.company import loops, role, serve
 from actors.table import TABLE
 from bus.envelope import Stored, open_letter
 from bus.errors import NewerVersion
 from bus.fold import Role
 from bus.memory import MemoryServer
-from bus.table import Ref
 from bus.topology import topology
 from bus.verify import verify
 from config.parts import ActorConfig, BusPart, LogPart, ModelPart, ModelTerms, SandboxPart
@@ -270,13 +270,13 @@ class Simulation:
 
     def mail(self, kind: str) -> list[tuple[Stored, Any]]:
         """Return every message of one kind, decoded, in the order of the log."""
-        messages = self.server.stream("COO").messages
-        for stored in messages[self._looked_at :]:
+        news = mail_in(self.server, self._looked_at)
+        for stored in news:
             name = stored.subject.split(".")[4]
             if name in _LOOKED_FOR:
-                message = msgspec.json.decode(stored.body, type=_LOOKED_FOR[name])
+                message = msgspec.json.decode(stored.text, type=_LOOKED_FOR[name])
                 self._mail.setdefault(name, []).append((stored, message))
-        self._looked_at = len(messages)
+        self._looked_at += len(news)
         return self._mail.get(kind, [])
 
     def state(self) -> m.Status | None:
@@ -384,12 +384,8 @@ def _check_ending(ending: Ending, calm: Ending) -> None:
 
 def _check_log(simulation: Simulation) -> None:
     """Every letter is what the code decides, every checkpoint the fold it claims."""
-
-    def blob_of(ref: Ref) -> bytes:
-        chunks = simulation.server.stream("COO_BLOBS").read(f"coo.b.{ref.owner}.{ref.digest}.>", 1, 1000)
-        return b"".join(chunk.body for chunk in chunks)
-
-    report = verify(simulation.server.stream("COO").messages, TABLE, simulation.newest, blob_of)
+    blob_of = partial(blob_in, simulation.server)
+    report = verify(mail_in(simulation.server), TABLE, simulation.newest, blob_of)
     for finding in report.findings:
         if finding.seq not in simulation.bad_bills:
             raise Failed(f"not explained: {finding}")

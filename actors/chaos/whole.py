@@ -1,0 +1,28 @@
+"""The log of a run as its readers see it: letters with what their bodies stand for."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from bus.dataref import is_dataref, ref_in
+from bus.envelope import Stored
+from bus.memory import MemoryServer
+from bus.subjects import BLOB_STREAM, MAIL_STREAM
+from bus.table import Ref
+
+
+def blob_in(server: MemoryServer, ref: Ref) -> bytes:
+    """Return a blob's content."""
+    chunks = server.stream(BLOB_STREAM).read(f"coo.b.{ref.owner}.{ref.digest}.>", 1, 1000)
+    return b"".join(chunk.body for chunk in chunks)
+
+
+def mail_in(server: MemoryServer, start: int = 0) -> list[Stored]:
+    """Return the mail from a place in the log on."""
+    return [_whole(server, stored) for stored in server.stream(MAIL_STREAM).messages[start:]]
+
+
+def _whole(server: MemoryServer, stored: Stored) -> Stored:
+    if not is_dataref(stored.body):
+        return stored
+    return replace(stored, content=blob_in(server, ref_in(stored.body, stored.subject.rpartition(".")[2])))
