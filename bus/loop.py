@@ -284,8 +284,7 @@ class RoleLoop:
             key.entries.append(entry)
         for letter in letters:
             self._publisher.send(letter, entry)
-        due = key.fold.count - key.checkpoint_at >= self.settings.checkpoint_every
-        if due and key.snapshot is None and key.error is None:
+        if key.error is None and self._saver.is_due(key, self.settings.checkpoint_every):
             self._saver.snapshot(key)
 
     def _missing(self, key: Key, decision: Decision) -> Sequence[Outgoing]:
