@@ -112,18 +112,25 @@ async def whole(carrier: Carrier, stored: Stored) -> Stored:
     A blob that was stored more than five seconds after its letter does not count, and is waited for twice as
     long: so every process comes to the same, as long as their clocks differ by less than that.
     """
+    for _ in range(int(2 * _LATE_S / _AGAIN_S)):
+        if (found := await look(carrier, stored)) is not None:
+            return found
+        await asyncio.sleep(_AGAIN_S)
+    return stored
+
+
+async def look(carrier: Carrier, stored: Stored) -> Stored | None:
+    """Look once for what a letter's body stands for, as `whole`; None: it is to be looked for again."""
     if stored.content is not None or not is_dataref(stored.body):
         return stored
     try:
         ref = ref_in(stored.body, stored.subject.rpartition(".")[2])
     except BadMail:
         return stored
-    for _ in range(int(2 * _LATE_S / _AGAIN_S)):
-        chunks = await _chunks(carrier, ref)
-        is_there = len(chunks) * CHUNK_BYTES >= ref.size
-        if is_there or carrier.now_ns() - stored.time_ns > 2 * _LATE_S * 1e9:
-            break
-        await asyncio.sleep(_AGAIN_S)
+    chunks = await _chunks(carrier, ref)
+    if len(chunks) * CHUNK_BYTES < ref.size:
+        is_given_up = carrier.now_ns() - stored.time_ns > 2 * _LATE_S * 1e9
+        return stored if is_given_up else None
     if any(chunk.time_ns - stored.time_ns > _LATE_S * 1e9 for chunk in chunks):
         return stored
     try:

@@ -15,11 +15,9 @@ import msgspec
 
 from bus import subjects
 from bus.dataref import MAX_BODY_BYTES, MAX_CONTENT_BYTES, is_dataref, named_by, ref_in
+from bus.depth import MAX_DEPTH, depth_of
 from bus.errors import BadLetter, BadMail
 from bus.table import Row, Table
-
-MAX_DEPTH = 64
-"""Deeper nesting is refused before decoding, so that no body can exhaust a decoder's stack."""
 
 _FOREIGN = ("nats-stream", "nats-sequence", "nats-subject")
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -277,25 +275,3 @@ def _decode(table: Table, row: Row, body: bytes) -> msgspec.Struct:
         return table.decode(row, body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadMail("undecodable", str(error)) from error
-
-
-def depth_of(body: bytes) -> int:
-    """Return how deep a JSON text is nested, without decoding it; brackets in strings do not count."""
-    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
-        return 0
-    depth = deepest = 0
-    in_string = escaped = False
-    for byte in body:
-        if escaped:
-            escaped = False
-        elif in_string:
-            escaped = byte == 0x5C
-            in_string = byte != 0x22
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest

@@ -30,6 +30,9 @@ log = structlog.get_logger("bus")
 
 T = TypeVar("T")
 
+_LOOK_AGAIN_S = 0.5
+"""When an order comes back whose blob is not there: it keeps no place from others meanwhile."""
+
 
 class NotNow(Exception):
     """An order cannot be performed at this moment, without fault of its own: it comes back in `after_s`."""
@@ -178,7 +181,9 @@ class PerformerLoop:
             delivery.in_progress()
 
     async def _answer(self, stored: Stored) -> None:
-        stored = await blobs.whole(self.carrier, stored)
+        if (whole := await blobs.look(self.carrier, stored)) is None:
+            raise NotNow("what its body stands for is not there yet", _LOOK_AGAIN_S)
+        stored = whole
         try:
             order = open_mail(self.table, stored, stored.time_ns)
         except BadMail as error:

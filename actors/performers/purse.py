@@ -217,7 +217,8 @@ class Purse:
         seq = await self._write(order, sent, f"{n}.{self._nonce}")
         start, now_ns = granted_at, 0
         while True:  # a read is complete only when it returned what we know to be there
-            for stored in await self._carrier.read(MAIL_STREAM, subjects.mailbox_filter("budget"), start):
+            everything = subjects.mailbox_filter("budget")
+            for stored in await self._carrier.read(MAIL_STREAM, everything, start, whole=False):
                 start = stored.seq + 1
                 now_ns = max(now_ns, stored.time_ns)
                 if self._is_word_on(order, stored, granted.attempt):
@@ -242,7 +243,7 @@ class Purse:
             subjects.mail(order.mission, self._mailbox, "*", "budget"),
         ):
             start = order.at + 1
-            while page := await self._carrier.read(MAIL_STREAM, pattern, start):
+            while page := await self._carrier.read(MAIL_STREAM, pattern, start, whole=False):
                 start = page[-1].seq + 1
                 for stored in page:
                     self._note(attempts, stored, order)
