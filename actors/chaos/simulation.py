@@ -18,7 +18,7 @@ from actors import messages as m
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import CALM, PROFILES, ChaosCarrier, Fate, Odds
 from actors.chaos.recorded import RECORDED, RecordedBackend
-from actors.chaos.whole import blob_in, mail_in
+from actors.chaos.whole import blob_in, mail_in, whole_in
 from actors.company import loops, role, serve
 from actors.table import TABLE
 from bus.envelope import Stored, open_letter
@@ -384,8 +384,9 @@ def _check_ending(ending: Ending, calm: Ending) -> None:
 
 def _check_log(simulation: Simulation) -> None:
     """Every letter is what the code decides, every checkpoint the fold it claims."""
-    blob_of = partial(blob_in, simulation.server)
-    report = verify(mail_in(simulation.server), TABLE, simulation.newest, blob_of)
+    server, messages = simulation.server, simulation.server.stream("COO").messages
+    blob_of, whole_of = partial(blob_in, server), partial(whole_in, server)
+    report = verify(messages, TABLE, simulation.newest, blob_of, whole_of)
     for finding in report.findings:
         if finding.seq not in simulation.bad_bills:
             raise Failed(f"not explained: {finding}")

@@ -19,10 +19,11 @@ def blob_in(server: MemoryServer, ref: Ref) -> bytes:
 
 def mail_in(server: MemoryServer, start: int = 0) -> list[Stored]:
     """Return the mail from a place in the log on."""
-    return [_whole(server, stored) for stored in server.stream(MAIL_STREAM).messages[start:]]
+    return [whole_in(server, stored) for stored in server.stream(MAIL_STREAM).messages[start:]]
 
 
-def _whole(server: MemoryServer, stored: Stored) -> Stored:
+def whole_in(server: MemoryServer, stored: Stored) -> Stored:
+    """Return a message with what its body stands for."""
     if not is_dataref(stored.body):
         return stored
     return replace(stored, content=blob_in(server, ref_in(stored.body, stored.subject.rpartition(".")[2])))

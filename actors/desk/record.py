@@ -163,9 +163,11 @@ def decided_at(stored: Stored) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
-async def pages(carrier: Carrier, stream: str, pattern: str, start: int = 1) -> AsyncIterator[list[Stored]]:
+async def pages(
+    carrier: Carrier, stream: str, pattern: str, start: int = 1, *, whole: bool = True
+) -> AsyncIterator[list[Stored]]:
     """Yield what a stream holds now, page by page, in order."""
-    while page := await carrier.read(stream, pattern, start):
+    while page := await carrier.read(stream, pattern, start, whole=whole):
         yield page
         start = page[-1].seq + 1
 
