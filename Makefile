@@ -37,6 +37,7 @@ storm:  ## kills of everything under load, a machine that sleeps, missions that 
 	$(PY) tests/faults/mission_storm.py --missions 300 --kills 50 --server-kills 5 --seed $(SEED)
 	$(PY) tests/faults/mission_storm.py --missions 40 --sleeps 4 --seed $(SEED)
 	$(PY) tests/faults/mission_storm.py --missions 300 --cancels 300 --seed $(SEED)
+	$(PY) tests/faults/waiting_missions.py --missions 500 --seed $(SEED)
 
 minimal:  ## README's two commands on a minimal Debian, as root and as an ordinary user (root, debootstrap; minutes)
 	$(PY) tests/minimal/check.py $(MINIMAL)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bus import blobs, burials, subjects
-from bus.envelope import MAX_BODY_BYTES, Outgoing, Stored, base_headers, digest, encode
+from bus.dataref import MAX_BODY_BYTES
+from bus.envelope import Outgoing, Stored, base_headers, digest, encode
 from bus.errors import BuriedLater, NewerVersion
 from bus.fold import Fold, Role
 from bus.ports import Behind, Carrier
@@ -43,7 +44,7 @@ async def load(carrier: Carrier, table: Table, role: Role[Any], key: str) -> Sta
         return Start(fold, 0)
     if newest.version > role.version:
         raise NewerVersion(f"{key} was decided by version {newest.version} of {role.name}")
-    content = await blobs.get(carrier, newest.blob) if newest.blob else bytes(newest.fold)
+    content = await content_of(carrier, newest)
     try:  # what cannot be restored leaves the fold as it was
         fold.restore(newest, content)
     except BuriedLater:
@@ -82,12 +83,28 @@ def _decode(stored: Stored) -> Checkpoint:
     return msgspec.json.decode(stored.body, type=Checkpoint)
 
 
+async def content_of(carrier: Carrier, checkpoint: Checkpoint) -> bytes:
+    """Return the state in a checkpoint, wherever it was stored.
+
+    Raises:
+        BlobMismatch: its blob is not there.
+    """
+    return await blobs.get(carrier, checkpoint.blob) if checkpoint.blob else bytes(checkpoint.fold)
+
+
 async def letter(carrier: Carrier, role: Role[Any], key: str, position: int, fold: bytes) -> Outgoing:
-    """Make the checkpoint of a snapshot; one too big for a body is stored as a blob first."""
-    checkpoint = Checkpoint(version=role.version, position=position, fold=msgspec.Raw(fold))
-    if len(fold) > MAX_BODY_BYTES // 2:
-        ref = await blobs.put(carrier, role.name, fold)
-        checkpoint = Checkpoint(version=role.version, position=position, blob=ref)
+    """Make the checkpoint of a role's snapshot."""
     checkpoint_id = digest("checkpoint", key, role.name, role.version, position)
-    headers = base_headers(checkpoint_id, role.name, CHECKPOINT, carrier.now_ns())
-    return Outgoing(subjects.mail(key, role.name, CHECKPOINT, role.name), headers, encode(checkpoint))
+    return await make(carrier, role.name, role.version, key, position, fold, checkpoint_id)
+
+
+async def make(
+    carrier: Carrier, mailbox: str, version: int, key: str, position: int, fold: bytes, checkpoint_id: str
+) -> Outgoing:
+    """Make a mailbox's checkpoint; a state too big for a body is stored as a blob first."""
+    checkpoint = Checkpoint(version=version, position=position, fold=msgspec.Raw(fold))
+    if len(fold) > MAX_BODY_BYTES // 2:
+        ref = await blobs.put(carrier, mailbox, fold)
+        checkpoint = Checkpoint(version=version, position=position, blob=ref)
+    headers = base_headers(checkpoint_id, mailbox, CHECKPOINT, carrier.now_ns())
+    return Outgoing(subjects.mail(key, mailbox, CHECKPOINT, mailbox), headers, encode(checkpoint))

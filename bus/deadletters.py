@@ -12,9 +12,10 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from bus import subjects
+from bus import blobs, subjects
+from bus.dataref import MAX_BODY_BYTES, is_dataref, ref_in
 from bus.envelope import Outgoing, Stored, base_headers, digest
-from bus.errors import BusError
+from bus.errors import BadMail, BlobMismatch, BusError
 from bus.fold import DeadLetter
 from bus.ports import Carrier
 from bus.subjects import MAIL_STREAM, Address
@@ -75,6 +76,18 @@ def entry_of(stored: Stored) -> Entry:
     )
 
 
+async def whole(carrier: Carrier, stored: Stored) -> Stored:
+    """Return a dead letter with the content that its body stands for, if the original's sender stored it."""
+    sender = subjects.parts_of(entry_of(stored).original_subject).sender
+    if not is_dataref(stored.body):
+        return stored
+    try:
+        content = await blobs.get(carrier, ref_in(stored.body, sender))
+    except (BadMail, BlobMismatch):
+        return stored
+    return msgspec.structs.replace(stored, content=content)
+
+
 async def replay(carrier: Carrier, entry: Entry, body: bytes | None = None) -> tuple[Outgoing, int]:
     """Make the message that replays an entry, and say which replay of it this is (1 for the first).
 
@@ -82,8 +95,10 @@ async def replay(carrier: Carrier, entry: Entry, body: bytes | None = None) -> t
     replay.
 
     Raises:
-        ReplayRefused: the mail stream holds something else at that sequence.
+        ReplayRefused: the mail stream holds something else at that sequence, or the new body is too big.
     """
+    if body is not None and len(body) > MAX_BODY_BYTES:
+        raise ReplayRefused(f"an edited body of {len(body)} bytes is above {MAX_BODY_BYTES}")
     original, address = await _original(carrier, entry)
     original_id = _id_of(original)
     n = 1 + len(await _replays(carrier, original, address))

@@ -14,15 +14,11 @@ from typing import NamedTuple
 import msgspec
 
 from bus import subjects
+from bus.dataref import MAX_BODY_BYTES, MAX_CONTENT_BYTES, is_dataref, named_by, ref_in
+from bus.depth import MAX_DEPTH, depth_of
 from bus.errors import BadLetter, BadMail
 from bus.subjects import Subject
 from bus.table import Row, Table
-
-MAX_BODY_BYTES = 64 * 1024
-"""Above this a body belongs into a blob. A constant of the wire, so every process decides alike."""
-
-MAX_DEPTH = 64
-"""Deeper nesting is refused before decoding, so that no body can exhaust a decoder's stack."""
 
 _FOREIGN = ("nats-stream", "nats-sequence", "nats-subject")
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -31,7 +27,8 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 class Stored(msgspec.Struct, frozen=True):
     """A message as a stream holds it. `time_ns` is the log's timestamp in nanoseconds since 1970.
 
-    `flaw` says why its headers are not believed and left out (`bus.wire`); it is empty where they are.
+    `content` is what the blob holds that the body names, once it was read (`bus.blobs.whole`). `flaw` says
+    why its headers are not believed and left out (`bus.wire`); it is empty where they are.
     """
 
     seq: int
@@ -40,14 +37,24 @@ class Stored(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     flaw: str = ""
+    content: bytes | None = None
+
+    @property
+    def text(self) -> bytes:
+        """What it says: its body, or what that stands for."""
+        return self.body if self.content is None else self.content
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """A message ready to be published, the same bytes whoever decided it."""
+    """A message ready to be published, the same bytes whoever decided it.
+
+    `content` is what its body stands for, to be stored as a blob before it is published.
+    """
 
     subject: Subject
     headers: Mapping[str, str]
     body: bytes
+    content: bytes = b""
 
     @property
     def id(self) -> str:
@@ -55,7 +62,7 @@ class Outgoing(msgspec.Struct, frozen=True):
 
     def under_id(self, message_id: str) -> Outgoing:
         """Return the same message under another `Nats-Msg-Id`; its ce-id stays."""
-        return Outgoing(self.subject, {**self.headers, "Nats-Msg-Id": message_id}, self.body)
+        return Outgoing(self.subject, {**self.headers, "Nats-Msg-Id": message_id}, self.body, self.content)
 
     def same_as(self, stored: Stored) -> bool:
         """Say whether the log holds this very letter: subject, body and cause."""
@@ -123,6 +130,21 @@ def encode(message: msgspec.Struct) -> bytes:
     return body
 
 
+def _body(table: Table, sender: str, to: str, message: msgspec.Struct) -> tuple[bytes, bytes]:
+    """Encode a message as its body and the content of the blob that the body names, if it names one.
+
+    Raises:
+        BadLetter: it is bigger than a letter to this mailbox may be.
+    """
+    text = _encoder.encode(message)
+    if len(text) <= MAX_BODY_BYTES:
+        return text, b""
+    most = MAX_CONTENT_BYTES if table.takes_blobs(to) else MAX_BODY_BYTES
+    if len(text) > most:
+        raise BadLetter(f"a {type(message).__name__} of {len(text)} bytes is above {most}")
+    return named_by(sender, text), text
+
+
 def cause_of(mail: Mail, headers: Mapping[str, str] = {}) -> Cause:
     """Return the cause that letters answering this mail name."""
     return Cause(mail.sender, mail.id, mail.seq, mail.now_ns, headers.get("traceparent", ""))
@@ -154,7 +176,7 @@ def seal(
     headers["traceparent"] = trace_of(cause.trace, mission, letter_id)
     if retry_of:
         headers["coo-retry-of"] = retry_of
-    return Outgoing(subjects.mail(mission, to, kind, sender), headers, encode(message))
+    return Outgoing(subjects.mail(mission, to, kind, sender), headers, *_body(table, sender, to, message))
 
 
 def open_letter(
@@ -164,7 +186,7 @@ def open_letter(
     kind = table.kind_of(sender, to, message)
     headers = base_headers(id, sender, kind, time_ns)
     headers["traceparent"] = trace_of("", mission, id)
-    return Outgoing(subjects.mail(mission, to, kind, sender), headers, encode(message))
+    return Outgoing(subjects.mail(mission, to, kind, sender), headers, *_body(table, sender, to, message))
 
 
 def base_headers(message_id: str, sender: str, kind: str, time_ns: int) -> dict[str, str]:
@@ -207,7 +229,7 @@ def open_mail(table: Table, stored: Stored, now_ns: int) -> Mail:
         kind=address.kind,
         sender=address.sender,
         id=message_id,
-        message=_decode(table, row, stored.body),
+        message=_decode(table, row, _text(table, row, stored)),
         cause=stored.headers.get("coo-cause", ""),
         retry_of=stored.headers.get("coo-retry-of", ""),
         at=_decided_at(stored),
@@ -236,34 +258,24 @@ def _check_headers(stored: Stored, address: subjects.Address) -> str:
     return message_id
 
 
+def _text(table: Table, row: Row, stored: Stored) -> bytes:
+    """Return what a stored message says. Whether its blob came in time was settled when it was read."""
+    if len(stored.body) > MAX_BODY_BYTES:
+        raise BadMail("too_big", f"a body of {len(stored.body)} bytes is above {MAX_BODY_BYTES}")
+    if not is_dataref(stored.body):
+        return stored.body
+    ref = ref_in(stored.body, row.sender)
+    if not table.takes_blobs(row.to):
+        raise BadMail("too_big", f"{row.to} reads no body of {ref.size} bytes: above {MAX_BODY_BYTES}")
+    if stored.content is None:
+        raise BadMail("no_blob", f"blob {ref.owner}/{ref.digest} was not there when it was needed")
+    return stored.content
+
+
 def _decode(table: Table, row: Row, body: bytes) -> msgspec.Struct:
-    if len(body) > MAX_BODY_BYTES:
-        raise BadMail("too_big", f"a body of {len(body)} bytes is above {MAX_BODY_BYTES}")
     if depth_of(body) > MAX_DEPTH:
         raise BadMail("too_deep", f"the body is nested deeper than {MAX_DEPTH}")
     try:
         return table.decode(row, body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadMail("undecodable", str(error)) from error
-
-
-def depth_of(body: bytes) -> int:
-    """Return how deep a JSON text is nested, without decoding it; brackets in strings do not count."""
-    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
-        return 0
-    depth = deepest = 0
-    in_string = escaped = False
-    for byte in body:
-        if escaped:
-            escaped = False
-        elif in_string:
-            escaped = byte == 0x5C
-            in_string = byte != 0x22
-        elif byte == 0x22:
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest

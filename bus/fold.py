@@ -18,6 +18,7 @@ import msgspec
 from bus import subjects
 from bus.envelope import Cause, Letter, Mail, Outgoing, Stored, cause_of, digest, open_mail, seal
 from bus.errors import BadLetter, BadMail, BuriedLater, NewerVersion
+from bus.seen import Seen
 from bus.table import BURIED, CHECKPOINT, ERROR, Buried, Checkpoint, Error, Table
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -69,7 +70,7 @@ class Decision(NamedTuple):
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A fold as a checkpoint carries it. `seen` maps a mission to the mail it has had.
 
-    `buried` are the burials it has taken in.
+    `before` has older mail of it, `buried` the burials that the fold has taken in.
     """
 
     state: msgspec.Raw
@@ -77,6 +78,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     count: int
     seen: dict[str, list[str]]
     buried: tuple[int, ...] = ()
+    before: dict[str, list[str]] = {}
 
 
 class Fold(Generic[S]):
@@ -92,7 +94,7 @@ class Fold(Generic[S]):
         self.position = 0
         self.now_ns = 0
         self.count = 0
-        self._seen: dict[str, set[str]] = {}
+        self._seen = Seen()
         self.buried = dict(buried)
         self._burials: set[int] = set()
 
@@ -121,10 +123,14 @@ class Fold(Generic[S]):
             return self._pass_checkpoint(stored, mail.message)
         if isinstance(mail.message, Buried):
             return self._pass_burial(stored, mail.message)
+        is_first = mail.mission not in self._seen
         if self._is_repeated(mail):
             return Decision(stored)
         self.count += 1
-        return self._decide(stored, mail)
+        decision = self._decide(stored, mail)
+        if decision.dead is not None and is_first:
+            self._seen.forget(mail.mission)  # nothing is known of it, and nothing came of this
+        return decision
 
     def _pass_checkpoint(self, stored: Stored, checkpoint: Checkpoint) -> Decision:
         if checkpoint.version > self._role.version:
@@ -141,11 +147,7 @@ class Fold(Generic[S]):
         return Decision(stored)
 
     def _is_repeated(self, mail: Mail) -> bool:
-        seen = self._seen.setdefault(mail.mission, set())
-        name = f"{mail.sender}/{mail.id}"
-        repeated = name in seen
-        seen.add(name)
-        return repeated
+        return not self._seen.add(mail.mission, mail.sender, mail.id)
 
     def _decide(self, stored: Stored, mail: Mail) -> Decision:
         try:
@@ -157,7 +159,7 @@ class Fold(Generic[S]):
             return self._raised(stored, mail, error)
         self.state = step.state
         for mission in step.forget:
-            self._seen.pop(mission, None)
+            self._seen.forget(mission)
         return Decision(stored, letters)
 
     def _seal_all(self, letters: Sequence[Letter], mail: Mail, stored: Stored) -> tuple[Outgoing, ...]:
@@ -211,7 +213,7 @@ class Fold(Generic[S]):
             self.now_ns,
             self.count,
         )
-        twin._seen = {mission: set(ids) for mission, ids in self._seen.items()}
+        twin._seen = self._seen.copy()
         twin._burials = set(self._burials)
         return twin
 
@@ -221,13 +223,15 @@ class Fold(Generic[S]):
         Mappings keep their order, since a role may go by it: one that sorted them would decide otherwise
         after a restart. A state has no sets, whose order is nobody's.
         """
+        seen, before = self._seen.snapshot()
         return msgspec.json.encode(
             Snapshot(
                 state=msgspec.Raw(msgspec.json.encode(self.state)),
                 now_ns=self.now_ns,
                 count=self.count,
-                seen={mission: sorted(ids) for mission, ids in self._seen.items()},
+                seen=seen,
                 buried=tuple(sorted(self._burials)),
+                before=before,
             )
         )
 
@@ -243,7 +247,7 @@ class Fold(Generic[S]):
         self.state = msgspec.json.decode(snapshot.state, type=self._role.state)
         self.now_ns = snapshot.now_ns
         self.count = snapshot.count
-        self._seen = {mission: set(ids) for mission, ids in snapshot.seen.items()}
+        self._seen.restore(snapshot.seen, snapshot.before)
         self.position = checkpoint.position
         self._burials = set(snapshot.buried)
 

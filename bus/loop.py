@@ -15,6 +15,7 @@ from typing import Any
 
 from bus import alarms, deadletters, subjects
 from bus.checkpoints import Start
+from bus.dataref import is_dataref
 from bus.envelope import Outgoing, Stored
 from bus.errors import BuriedLater, DecisionChanged, NewerVersion, Quarantined
 from bus.fold import Decision, Role, misaddressed
@@ -168,6 +169,7 @@ class RoleLoop:
             and self.carrier.ordered_reads
             and key.complete_to >= self._path.known_from
             and not self._is_old(stored)
+            and not is_dataref(stored.body)
             and subjects.parts_of(stored.subject).kind != BURIED
         )
 
@@ -228,7 +230,7 @@ class RoleLoop:
                 and key.complete_to >= self._path.known_from
                 and key.complete_to < stored.seq
             ):
-                await self._fold_read(key, stored)
+                await self._fold_read(key, await self._past.whole(stored))
             else:
                 await self._read_ahead(key, behind)
         key.in_log = None
@@ -301,8 +303,7 @@ class RoleLoop:
             key.entries.append(entry)
         for letter in letters:
             self._publisher.send(letter, entry)
-        due = key.fold.count - key.checkpoint_at >= self.settings.checkpoint_every
-        if due and key.snapshot is None and key.error is None:
+        if key.error is None and self._saver.is_due(key, self.settings.checkpoint_every):
             self._saver.snapshot(key)
 
     def _missing(self, key: Key, decision: Decision) -> Sequence[Outgoing]:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from bus import blobs
 from bus.envelope import Outgoing, Stored
 from bus.errors import NotSetUp, Occupied
 from bus.ports import Handler, PubAck
@@ -265,19 +266,24 @@ class MemoryCarrier:
         return self._server.clock()
 
     async def publish(self, message: Outgoing) -> PubAck:
+        await blobs.before(self, message)
         await asyncio.sleep(0)
         if not self.alive:
             raise asyncio.CancelledError("this process was killed")
         return self._server.store(message)
 
-    async def read(self, stream: str, pattern: Filter, start: int, batch: int = 256) -> list[Stored]:
+    async def read(
+        self, stream: str, pattern: Filter, start: int, batch: int = 256, *, whole: bool = True
+    ) -> list[Stored]:
         await asyncio.sleep(0)
-        return self._server.stream(stream).read(pattern, start, batch)
+        page = self._server.stream(stream).read(pattern, start, batch)
+        return await blobs.whole_page(self, page) if whole else page
 
     async def last(self, stream: str, subject: Subject) -> Stored | None:
         await asyncio.sleep(0)
         messages = self._server.stream(stream).messages
-        return next((stored for stored in reversed(messages) if stored.subject == subject), None)
+        found = next((stored for stored in reversed(messages) if stored.subject == subject), None)
+        return await blobs.whole(self, found) if found else None
 
     async def newest(self, stream: str, pattern: Filter) -> int:
         await asyncio.sleep(0)

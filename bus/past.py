@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bus import burials, checkpoints, subjects
+from bus import blobs, burials, checkpoints, subjects
 from bus.checkpoints import Start
 from bus.envelope import Outgoing, Stored
 from bus.fold import Role
@@ -38,7 +38,11 @@ class Past:
     async def mail(self, key: str, start: int) -> list[Stored]:
         """Return the next mail from a sequence on; none, if none was there when the server looked."""
         pattern = mailbox_filter(self._role.name, self._missions(key))
-        return await self._carrier.read(MAIL_STREAM, pattern, start)
+        return await self._carrier.read(MAIL_STREAM, pattern, start, whole=not self._per_company)
+
+    async def whole(self, stored: Stored) -> Stored:
+        """Return mail with what its body stands for, where the role's mailbox takes such mail."""
+        return stored if self._per_company else await blobs.whole(self._carrier, stored)
 
     async def letters(self, key: str, start: int) -> dict[str, Stored]:
         """Return what the role has already sent for a key, by letter id, from a sequence on."""
@@ -48,7 +52,7 @@ class Past:
             (MAIL_STREAM, subjects.mail_filter(mission, sender=self._role.name), start),
             (DLQ_STREAM, subjects.dead_letter_filter(self._role.name, mission), 1),
         ):
-            while page := await self._carrier.read(stream, pattern, since):
+            while page := await self._carrier.read(stream, pattern, since, whole=False):
                 found.update((stored.headers.get("ce-id", ""), stored) for stored in page)
                 since = page[-1].seq + 1
         return found

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from bus import deadletters, subjects
+from bus import blobs, deadletters, subjects
 from bus.envelope import Cause, Mail, Outgoing, Stored, cause_of, open_mail, seal
 from bus.errors import BadLetter, BadMail, BusError, DecisionChanged
 from bus.fold import DeadLetter, cause_of_unreadable, complaint
@@ -30,6 +30,9 @@ from bus.tally import MOST_ORDERS, Tally
 log = structlog.get_logger("bus")
 
 T = TypeVar("T")
+
+_LOOK_AGAIN_S = 0.5
+"""When an order comes back whose blob is not there: it keeps no place from others meanwhile."""
 
 
 class NotNow(Exception):
@@ -165,6 +168,9 @@ class PerformerLoop:
             delivery.in_progress()
 
     async def _answer(self, stored: Stored) -> None:
+        if (whole := await blobs.look(self.carrier, stored)) is None:
+            raise NotNow("what its body stands for is not there yet", _LOOK_AGAIN_S)
+        stored = whole
         try:
             order = open_mail(self.table, stored, stored.time_ns)
         except BadMail as error:
@@ -175,9 +181,7 @@ class PerformerLoop:
             return
         if self.deaths.strikes(self.performer.name, order.seq) >= MOST_STRIKES:
             log.critical("order.killed", mailbox=self.performer.name, mission=order.mission, seq=order.seq)
-            await publish_surely(self.carrier, deadletters.copy_of(self.performer.name, stored, KILLED))
-            failed = self.performer.failed(order, KILLED.detail)
-            await publish_surely(self.carrier, self._seal(order, failed, stored))
+            await self._give_up(order, stored, KILLED)
             return
         if (count := await self._tally.count(order)) > MOST_ORDERS:
             log.error("order.refused", mailbox=self.performer.name, mission=order.mission, orders=count)
@@ -200,12 +204,22 @@ class PerformerLoop:
         if await self._answered(order):
             return
         try:
+            await self._send(order, stored, answer)
+        except BadLetter as error:
+            log.error("answer.bad", mailbox=self.performer.name, mission=order.mission, error=str(error))
+            dead = DeadLetter("bad_answer", f"its answer cannot be sent: {error}", "")
+            await self._give_up(order, stored, dead)
+
+    async def _give_up(self, order: Mail, stored: Stored, dead: DeadLetter) -> None:
+        """Put a copy of an order aside, and tell whoever waits for the answer that there will be none."""
+        await publish_surely(self.carrier, deadletters.copy_of(self.performer.name, stored, dead))
+        await self._send(order, stored, self.performer.failed(order, dead.detail))
+
+    async def _send(self, order: Mail, stored: Stored, answer: msgspec.Struct) -> None:
+        try:
             await publish_surely(self.carrier, self._seal(order, answer, stored))
         except DecisionChanged:
             log.info("answer.second", mailbox=self.performer.name, mission=order.mission)  # the first won
-        except BadLetter as error:
-            dead = DeadLetter("bad_answer", str(error), "")
-            await self._bury(stored, dead, cause_of(order, stored.headers))
 
     def _seal(self, order: Mail, answer: msgspec.Struct, stored: Stored) -> Outgoing:
         return seal(
@@ -222,7 +236,7 @@ class PerformerLoop:
         """Ask the log whether this order has its answer, which may be one to an earlier copy of it."""
         pattern = subjects.mail_filter(order.mission, order.sender, sender=self.performer.name)
         wanted, start = f"{order.sender}/{order.id}", order.at + 1
-        while page := await self.carrier.read(MAIL_STREAM, pattern, start):
+        while page := await self.carrier.read(MAIL_STREAM, pattern, start, whole=False):
             if any(stored.headers.get("coo-cause") == wanted for stored in page):
                 return True
             start = page[-1].seq + 1

@@ -114,7 +114,7 @@ class Carrier(Protocol):
         ...
 
     async def publish(self, message: Outgoing) -> PubAck:
-        """Publish and wait for the server's answer.
+        """Publish and wait for the server's answer; what the body stands for is stored before it.
 
         Raises:
             Unknown: no answer in time. Repeat with the same message id.
@@ -123,16 +123,19 @@ class Carrier(Protocol):
         """
         ...
 
-    async def read(self, stream: str, pattern: Filter, start: int, batch: int = 256) -> list[Stored]:
+    async def read(
+        self, stream: str, pattern: Filter, start: int, batch: int = 256, *, whole: bool = True
+    ) -> list[Stored]:
         """Return up to `batch` messages that match, in order, from sequence `start` on.
 
         An empty list means that none was there when the server looked. May end early: a read is only
-        complete when it returned the sequence that the caller knows of.
+        complete when it returned the sequence that the caller knows of. Letters come with the content that
+        their bodies stand for, unless they need not be `whole`.
         """
         ...
 
     async def last(self, stream: str, subject: Subject) -> Stored | None:
-        """Return the last message of exactly this subject."""
+        """Return the last message of exactly this subject, whole."""
         ...
 
     async def newest(self, stream: str, pattern: Filter) -> int:
@@ -140,7 +143,7 @@ class Carrier(Protocol):
         ...
 
     async def get(self, stream: str, seq: int) -> Stored | None:
-        """Return the message at a sequence."""
+        """Return the message at a sequence, as it is on the wire."""
         ...
 
     async def consume(self, stream: str, consumer: str, window: int, handler: Handler) -> Consumer:

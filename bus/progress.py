@@ -64,6 +64,7 @@ class Key:
         self.earlier: Earlier | None = None
         self.checkpoint_at = 0
         self.snapshot: tuple[int, bytes] | None = None
+        self.saved_bytes = 0
 
     @property
     def busy(self) -> bool:

@@ -12,6 +12,9 @@ from bus.ports import Carrier
 from bus.progress import Key, Told
 from bus.publisher import Publisher
 
+_BYTES_A_MESSAGE = 2_048
+"""What checkpoints may write for each message decided, so that a big state does not fill the store."""
+
 
 class Saver:
     """Saves the folds of one role. `ended` is called with every task that has ended."""
@@ -29,12 +32,19 @@ class Saver:
         self._ended = ended
         self.tasks: dict[asyncio.Task[None], None] = {}
 
+    def is_due(self, key: Key, every: int) -> bool:
+        """Say whether to save a key: after so many messages, or more if its last snapshot was big."""
+        assert key.fold is not None
+        paid = key.fold.count - key.checkpoint_at
+        return paid >= max(every, key.saved_bytes // _BYTES_A_MESSAGE) and key.snapshot is None
+
     def snapshot(self, key: Key) -> None:
         """Take a key's state as it is now; it is saved when what led to it is published."""
         assert key.fold is not None
         if key.fold.count == key.checkpoint_at:
             return
         key.snapshot = (key.fold.position, key.fold.snapshot())
+        key.saved_bytes = len(key.snapshot[1])
         key.checkpoint_at = key.fold.count
         if not key.entries:
             self.save(key)

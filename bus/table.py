@@ -123,6 +123,14 @@ class Table:
     def mailbox(self, name: str) -> Mailbox:
         return self._mailboxes[name]
 
+    def takes_blobs(self, to: str) -> bool:
+        """Say whether mail to an addressee may be so big that its body is a blob.
+
+        A mailbox that serves the whole company reads none: one sender's blob must not keep everybody waiting.
+        """
+        mailbox = self._mailboxes.get(to)
+        return mailbox is None or mailbox.per == "mission"
+
     def mailboxes_of(self, process: str) -> tuple[Mailbox, ...]:
         return tuple(mailbox for mailbox in self.mailboxes if mailbox.process == process)
 

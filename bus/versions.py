@@ -95,7 +95,8 @@ class Predecessor:
         pattern = mailbox_filter(self._role.name, self._mission)
         behind = Behind(MAIL_STREAM, seq)
         while True:
-            page = await self._carrier.read(MAIL_STREAM, pattern, trial.position + 1)
+            start, whole = trial.position + 1, self._mission != "*"
+            page = await self._carrier.read(MAIL_STREAM, pattern, start, whole=whole)
             for stored in page:
                 if kills(self._deaths, self._role.name, trial, stored):
                     raise Quarantined(self._role.name, self._key, stored.seq)
@@ -109,7 +110,7 @@ class Predecessor:
         """Read the letters that the role decided, from a sequence on; what was replayed is not its own."""
         pattern = subjects.mail_filter(self._mission, sender=self._role.name)
         found: list[Stored] = []
-        while page := await self._carrier.read(MAIL_STREAM, pattern, start):
+        while page := await self._carrier.read(MAIL_STREAM, pattern, start, whole=False):
             found += (s for s in page if "coo-at" in s.headers and "coo-replay-of" not in s.headers)
             start = page[-1].seq + 1
         return found

@@ -244,7 +244,9 @@ class Bus(Section):
         description="Deliveries of one mailbox that may be unacknowledged at once."
     )
     window: Count = Field(description="Deliveries one process holds at once.")
-    checkpoint_every: Count = Field(description="Mails of one key after which its state is checkpointed.")
+    checkpoint_every: Count = Field(
+        description="Mails of one key after which its state is checkpointed; more for one above 512 KiB."
+    )
 
 
 class Log(Section):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from bus import blobs
 from bus.envelope import Outgoing, Stored
 from bus.errors import Unknown
 from bus.memory import MemoryCarrier
@@ -103,6 +104,7 @@ class ChaosCarrier:
         return self._carrier.now_ns()
 
     async def publish(self, message: Outgoing) -> PubAck:
+        await blobs.before(self, message)
         await self._fate.step()
         ack = await self._carrier.publish(message)
         await self._fate.step()
@@ -110,11 +112,13 @@ class ChaosCarrier:
             raise Unknown("the answer was lost")
         return ack
 
-    async def read(self, stream: str, pattern: Filter, start: int, batch: int = 256) -> list[Stored]:
+    async def read(
+        self, stream: str, pattern: Filter, start: int, batch: int = 256, *, whole: bool = True
+    ) -> list[Stored]:
         await self._fate.step()
         if self._fate.happens(self._fate.odds.short_read):
             batch = self._fate.chance.randint(1, 3)
-        page = await self._carrier.read(stream, pattern, start, batch)
+        page = await self._carrier.read(stream, pattern, start, batch, whole=whole)
         await self._fate.step()
         return page
 

@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from random import Random
 from typing import Any
 
@@ -19,15 +19,14 @@ from actors.chaos.ceo import TERMS, Ceo, Said, drawn
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import CALM, PROFILES, ChaosCarrier, Fate, Odds
 from actors.chaos.recorded import RECORDED, RecordedBackend
+from actors.chaos.whole import blob_in, mail_in, whole_in
 from actors.company import loops, role, serve
 from actors.table import HALTS, TABLE, TOLD_OF_THE_END
-from bus.blobs import chunks_of
 from bus.envelope import Stored, open_letter
 from bus.errors import NewerVersion
 from bus.fold import Role
 from bus.memory import MemoryServer
 from bus.subjects import parts_of
-from bus.table import Ref
 from bus.topology import topology
 from bus.verify import verify
 from config.parts import ActorConfig, BusPart, LogPart, ModelPart, ModelTerms, SandboxPart
@@ -295,13 +294,13 @@ class Simulation:
 
     def mail(self, kind: str) -> list[tuple[Stored, Any]]:
         """Return every message of one kind, decoded, in the order of the log."""
-        messages = self.server.stream("COO").messages
-        for stored in messages[self._looked_at :]:
+        news = mail_in(self.server, self._looked_at)
+        for stored in news:
             name = parts_of(stored.subject).kind
             if name in _LOOKED_FOR:
-                message = msgspec.json.decode(stored.body, type=_LOOKED_FOR[name])
+                message = msgspec.json.decode(stored.text, type=_LOOKED_FOR[name])
                 self._mail.setdefault(name, []).append((stored, message))
-        self._looked_at = len(messages)
+        self._looked_at += len(news)
         return self._mail.get(kind, [])
 
     def _status(self) -> tuple[Stored, m.Status] | None:
@@ -314,7 +313,7 @@ class Simulation:
     def _is_at_rest(self) -> bool:
         """Say whether the mission is over, all are told, all holds resolved and all bad bills put aside."""
         status = self.state()
-        told = {stored.subject.split(".")[3] for stored, _ in self.mail("close")}
+        told = {parts_of(stored.subject).to for stored, _ in self.mail("close")}
         if status is None or status.state not in m.FINAL or told != set(TOLD_OF_THE_END):
             return False
         dead = self.server.stream("COO_DLQ").messages
@@ -417,12 +416,9 @@ def _check_ending(ending: Ending, calm: Ending) -> None:
 
 def _check_log(simulation: Simulation) -> None:
     """Every letter is what the code decides, every checkpoint the fold it claims."""
-
-    def blob_of(ref: Ref) -> bytes:
-        stored = {chunk.subject: chunk.body for chunk in simulation.server.stream("COO_BLOBS").messages}
-        return b"".join(stored[subject] for subject in chunks_of(ref))
-
-    report = verify(simulation.server.stream("COO").messages, TABLE, simulation.newest, blob_of, HALTS)
+    server, messages = simulation.server, simulation.server.stream("COO").messages
+    blob_of, whole_of = partial(blob_in, server), partial(whole_in, server)
+    report = verify(messages, TABLE, simulation.newest, blob_of, HALTS, whole_of)
     for finding in report.findings:
         if finding.seq not in simulation.bad_bills:
             raise Failed(f"not explained: {finding}")

@@ -70,6 +70,7 @@ async def _find(carrier: Carrier, seq: int) -> tuple[Stored, Address]:
         DeskError: there is none at that sequence.
     """
     from actors.table import TABLE
+    from bus import blobs
     from bus.errors import BadMail
     from bus.subjects import MAIL_STREAM, parse_mail
     from bus.table import BURIED
@@ -84,7 +85,7 @@ async def _find(carrier: Carrier, seq: int) -> tuple[Stored, Address]:
     if (address.to, BURIED) not in {(row.to, row.kind) for row in TABLE.rows}:
         what = f"Message {seq} is for {address.to}, which folds nothing."
         raise DeskError(Exit.CONFLICT, what, "An order that kills its performer is answered as failed.")
-    return stored, address
+    return await blobs.whole(carrier, stored), address
 
 
 async def _decided_since(carrier: Carrier, stored: Stored, address: Address) -> list[Stored]:
@@ -126,7 +127,7 @@ def _told(stored: Stored, address: Address, decided: list[Stored]) -> dict[str, 
         "mailbox": address.to,
         "mission": address.mission,
         "id": stored.headers.get("ce-id", ""),
-        "body": stored.body.decode("utf-8", "replace"),
+        "body": stored.text.decode("utf-8", "replace"),
         "decided_since": [{"seq": letter.seq, "subject": letter.subject} for letter in decided],
     }
 

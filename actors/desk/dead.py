@@ -76,15 +76,16 @@ async def _show(seq: int, raw: bool, as_json: bool, data_dir: Path | None, serve
 
     from actors.desk.connection import connected
     from actors.desk.screen import note, out_json
+    from bus import deadletters
 
     async with connected(data_dir, server) as carrier:
-        stored = await find(carrier, seq)
+        stored = await deadletters.whole(carrier, await find(carrier, seq))
         told = _told(stored)
         told["history"], told["refused"] = await _history(carrier, stored)
         told["replays"] = len(told["history"])
         told["cost_so_far_usd"] = await _cost_until(carrier, told["mission"], stored.time_ns)
     if raw:
-        sys.stdout.buffer.write(stored.body)
+        sys.stdout.buffer.write(stored.text)
         sys.stdout.buffer.flush()
     elif as_json:
         out_json(told)
@@ -199,5 +200,5 @@ def _told(stored: Stored) -> dict[str, Any]:
         "error": wrong,
         "traceback": trace,
         "original": {"stream": MAIL_STREAM, "subject": subject, "seq": seq},
-        "body": stored.body.decode("utf-8", "replace"),
+        "body": stored.text.decode("utf-8", "replace"),
     }

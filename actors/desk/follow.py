@@ -162,7 +162,7 @@ def event(stored: Stored, mail: Mail | None) -> dict[str, Any]:
         "kind": parts.kind,
         "from": parts.sender,
         "id": mail.id if mail else None,
-        "message": json.loads(stored.body) if mail else None,
+        "message": json.loads(stored.text) if mail else None,
     }
 
 

@@ -164,7 +164,7 @@ def decided_at(stored: Stored) -> int:
 
 
 async def pages(
-    carrier: Carrier, stream: str, pattern: Filter, start: int = 1
+    carrier: Carrier, stream: str, pattern: Filter, start: int = 1, *, whole: bool = True
 ) -> AsyncIterator[list[Stored]]:
     """Yield what a stream holds now, page by page, in order.
 
@@ -174,7 +174,7 @@ async def pages(
     known = await carrier.newest(stream, pattern)
     behind = Behind(stream, known)
     while True:
-        page = await carrier.read(stream, pattern, start)
+        page = await carrier.read(stream, pattern, start, whole=whole)
         if page:
             yield page
             start = page[-1].seq + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -12,6 +13,7 @@ from actors.desk.main import DataDirOption, JsonOption, ServerOption, run
 
 if TYPE_CHECKING:
     from bus.envelope import Stored
+    from bus.fold import Role
     from bus.jetstream import JetStreamCarrier
     from bus.table import Ref
     from bus.verify import Report
@@ -47,16 +49,15 @@ async def _verify(
     from actors.desk.connection import connected
     from actors.desk.record import find_mission, pages
     from actors.desk.screen import out, out_json
-    from actors.table import HALTS, TABLE
+    from actors.table import TABLE
     from bus.subjects import ANY, MAIL_STREAM, mission_filter
-    from bus.verify import verify as check
 
     async with connected(data_dir, server) as carrier:
         pattern = mission_filter(ANY if everything else await find_mission(carrier, mission))
-        messages = [stored async for page in pages(carrier, MAIL_STREAM, pattern) for stored in page]
-        contents = await _contents(carrier, messages)
-    roles = {name: role(name) for name in ROLES if everything or TABLE.mailbox(name).per == "mission"}
-    report = check(messages, TABLE, roles, lambda ref: contents[ref], HALTS)
+        found = pages(carrier, MAIL_STREAM, pattern, whole=False)
+        messages = [stored async for page in found for stored in page]
+        roles = {name: role(name) for name in ROLES if everything or TABLE.mailbox(name).per == "mission"}
+        report = await _checked(carrier, messages, roles)
     if as_json:
         out_json(msgspec.to_builtins(report))
     else:
@@ -78,18 +79,25 @@ def _told(report: Report) -> str:
     )
 
 
-async def _contents(carrier: JetStreamCarrier, messages: list[Stored]) -> dict[Ref, bytes]:
-    """Fetch the blobs of checkpoints that were too big for a body."""
-    import msgspec
+async def _checked(
+    carrier: JetStreamCarrier, messages: list[Stored], roles: Mapping[str, Role[Any]]
+) -> Report:
+    """Fold in a thread, which fetches each blob when it comes to it: all would be too much to keep."""
+    import asyncio
 
+    from actors.table import HALTS, TABLE
     from bus import blobs
-    from bus.subjects import parts_of
-    from bus.table import CHECKPOINT, Checkpoint
+    from bus.dataref import is_dataref
+    from bus.verify import verify as check
 
-    refs: dict[Any, bytes] = {}
-    for stored in messages:
-        if parts_of(stored.subject).kind == CHECKPOINT:
-            blob = msgspec.json.decode(stored.body, type=Checkpoint).blob
-            if blob is not None:
-                refs[blob] = await blobs.get(carrier, blob)
-    return refs
+    loop = asyncio.get_running_loop()
+
+    def blob_of(ref: Ref) -> bytes:
+        return asyncio.run_coroutine_threadsafe(blobs.get(carrier, ref), loop).result()
+
+    def whole_of(stored: Stored) -> Stored:
+        if not is_dataref(stored.body):
+            return stored
+        return asyncio.run_coroutine_threadsafe(blobs.whole(carrier, stored), loop).result()
+
+    return await asyncio.to_thread(check, messages, TABLE, roles, blob_of, HALTS, whole_of)

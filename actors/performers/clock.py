@@ -2,38 +2,28 @@
 
 Each process of it folds the whole mailbox, by delivery and by a read every second, and its own ticks, into
 a heap, and acks at once: waking by delayed redelivery would stall at the consumer's bound on unacked
-messages. Two clocks write the same ticks under the same ids.
+messages. What a mission asked for is forgotten when the mission is closed. Two clocks write the same ticks
+under the same ids.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-from typing import NamedTuple
+from collections.abc import AsyncIterator
 
 import msgspec
 
 from actors import messages as m
-from bus import subjects
+from actors.performers.wakes import MAX_WAKES, OpenWake, OpenWakes, Wakes
+from bus import checkpoints, subjects
 from bus.deadletters import copy_of
-from bus.envelope import (
-    Cause,
-    Mail,
-    Outgoing,
-    Stored,
-    base_headers,
-    cause_of,
-    digest,
-    encode,
-    open_mail,
-    seal,
-)
-from bus.errors import BadMail
+from bus.envelope import Cause, Mail, Outgoing, Stored, cause_of, digest, open_mail, seal
+from bus.errors import BadMail, BlobMismatch
 from bus.fold import DeadLetter, cause_of_unreadable, complaint
 from bus.ports import Carrier, Delivery
 from bus.publisher import publish_surely
 from bus.structured import structlog
-from bus.subjects import COMPANY, MAIL_STREAM
+from bus.subjects import COMPANY, MAIL_STREAM, Filter
 from bus.table import CHECKPOINT, Checkpoint, Table
 
 log = structlog.get_logger("actors")
@@ -41,43 +31,13 @@ log = structlog.get_logger("actors")
 VERSION = 1
 NAME = "clock"
 
-_MAIL = subjects.mailbox_filter(NAME)
+_WAKES = subjects.mail_filter(to=NAME, kind="wake")
 _TICKS = subjects.mail_filter(kind="tick", sender=NAME)
+_ENDS = subjects.mail_filter(to=NAME, kind="close")
 
 _READ_S = 1.0
 _CHECKPOINT_EVERY = 256
-
-MAX_WAKES = 20
-"""Open wakes of one mission; more is a fault of whoever sends them."""
-
-
-class OpenWake(msgspec.Struct, frozen=True, kw_only=True):
-    """A wake whose tick is not in the log."""
-
-    mission: str
-    sender: str
-    id: str
-    seq: int
-    time_ns: int
-    name: str
-    at_ns: int
-
-    @property
-    def place(self) -> str:
-        """What a newer wake of the same name replaces."""
-        return f"{self.mission}/{self.sender}/{self.name}"
-
-
-class Wakes(msgspec.Struct, kw_only=True):
-    """The clock's state: open wakes by place."""
-
-    open: dict[str, OpenWake] = {}
-
-
-class _Due(NamedTuple):
-    at_ns: int
-    place: str
-    id: str
+"""Wakes taken or ticked between checkpoints; with more of them open, as many as are open."""
 
 
 class Clock:
@@ -86,10 +46,9 @@ class Clock:
     def __init__(self, table: Table, carrier: Carrier) -> None:
         self._table = table
         self._carrier = carrier
-        self._wakes = Wakes()
-        self._heap: list[_Due] = []
+        self._wakes = OpenWakes(Wakes())
+        self._read_to = dict.fromkeys(("wake", "tick", "close"), 0)
         self._position = 0
-        self._ticks_read_to = 0
         self._since_checkpoint = 0
         self._news = asyncio.Event()
 
@@ -133,57 +92,59 @@ class Clock:
                 pass
 
     def _pause_s(self) -> float:
-        if not self._heap:
+        next_ns = self._wakes.next_ns()
+        if next_ns is None:
             return _READ_S
-        due_s = (self._heap[0].at_ns - self._carrier.now_ns()) / 1e9
-        return min(_READ_S, max(0.0, due_s))
+        return min(_READ_S, max(0.0, (next_ns - self._carrier.now_ns()) / 1e9))
 
     # -- folding --------------------------------------------------------------------------------------
 
     async def _restore(self) -> None:
-        last = await self._carrier.last(MAIL_STREAM, subjects.mail(COMPANY, NAME, "checkpoint", NAME))
+        """Begin at the newest checkpoint; one that cannot be read is left out, and all wakes are read."""
+        last = await self._carrier.last(MAIL_STREAM, subjects.mail(COMPANY, NAME, CHECKPOINT, NAME))
         if last is None:
             return
-        checkpoint = msgspec.json.decode(last.body, type=Checkpoint)
-        if checkpoint.version == VERSION:
-            self._wakes = msgspec.json.decode(checkpoint.fold, type=Wakes)
-            self._position = self._ticks_read_to = checkpoint.position
-            self._heap = [_Due(wake.at_ns, wake.place, wake.id) for wake in self._wakes.open.values()]
-            heapq.heapify(self._heap)
+        try:
+            checkpoint = msgspec.json.decode(last.body, type=Checkpoint)
+            content = await checkpoints.content_of(self._carrier, checkpoint)
+            wakes = msgspec.json.decode(content, type=Wakes)
+        except (msgspec.DecodeError, UnicodeDecodeError, BlobMismatch) as error:
+            log.error("checkpoint.unreadable", mailbox=NAME, seq=last.seq, error=str(error))
+            return
+        if checkpoint.version == VERSION and checkpoint.position < last.seq:
+            self._wakes = OpenWakes(wakes)
+            self._read_to = dict.fromkeys(self._read_to, checkpoint.position)
+            self._position = checkpoint.position
 
     async def _read(self) -> None:
-        """Take in wakes first, then ticks: a tick is always behind its wake in the log."""
-        while page := await self._carrier.read(MAIL_STREAM, _MAIL, self._position + 1):
-            for stored in page:
-                if f".{CHECKPOINT}." not in stored.subject:
-                    await self._take(stored)
-            self._position = page[-1].seq
-        while page := await self._carrier.read(MAIL_STREAM, _TICKS, self._ticks_read_to + 1):
-            ticked = {stored.headers.get("coo-cause", "") for stored in page}
-            for wake in list(self._wakes.open.values()):
-                if f"{wake.sender}/{wake.id}" in ticked:
-                    del self._wakes.open[wake.place]
-            self._ticks_read_to = page[-1].seq
+        """Take in wakes, then ticks and ends: both are behind their wakes in the log.
 
-    async def _take(self, stored: Stored) -> None:
+        So at the end all that is there up to the last wake was taken in, whichever kind it is.
+        """
+        async for stored in self._news_of("wake", _WAKES):
+            await self._take_wake(stored)
+            self._since_checkpoint += 1
+        async for stored in self._news_of("tick", _TICKS):
+            self._wakes.ticked(stored.headers.get("coo-cause", ""))
+        async for stored in self._news_of("close", _ENDS):
+            self._wakes.over(subjects.mission_of(stored.subject), stored.seq)
+        self._position = self._read_to["wake"]
+
+    async def _news_of(self, kind: str, pattern: Filter) -> AsyncIterator[Stored]:
+        while page := await self._carrier.read(MAIL_STREAM, pattern, self._read_to[kind] + 1, whole=False):
+            for stored in page:
+                yield stored
+                self._read_to[kind] = stored.seq  # only now: whoever takes it in may be stopped meanwhile
+
+    async def _take_wake(self, stored: Stored) -> None:
         try:
             mail = open_mail(self._table, stored, stored.time_ns)
         except BadMail as error:
             await self._bury(stored, DeadLetter(error.reason, error.detail, ""), None)
             return
-        if isinstance(mail.message, m.Close):
-            for gone in [wake for wake in self._wakes.open.values() if wake.mission == mail.mission]:
-                del self._wakes.open[gone.place]
-        if not isinstance(mail.message, m.Wake):
-            return
-        wake = _open(mail, mail.message)
-        waiting = sum(other.mission == wake.mission for other in self._wakes.open.values())
-        if waiting >= MAX_WAKES and wake.place not in self._wakes.open:
-            dead = DeadLetter("too_many_wakes", f"{wake.mission} has {waiting} open wakes", "")
-            await self._bury(stored, dead, mail)
-            return
-        self._wakes.open[wake.place] = wake
-        heapq.heappush(self._heap, _Due(wake.at_ns, wake.place, wake.id))
+        if isinstance(mail.message, m.Wake) and not self._wakes.take(_open(mail, mail.message)):
+            why = f"{mail.mission} has {MAX_WAKES} open wakes"
+            await self._bury(stored, DeadLetter("too_many_wakes", why, ""), mail)
 
     async def _bury(self, stored: Stored, dead: DeadLetter, mail: Mail | None) -> None:
         cause = cause_of(mail, stored.headers) if mail else cause_of_unreadable(stored, stored.time_ns)
@@ -194,14 +155,11 @@ class Clock:
     # -- ticking --------------------------------------------------------------------------------------
 
     async def _fire(self) -> None:
-        while self._heap and self._heap[0].at_ns <= self._carrier.now_ns():
-            due = heapq.heappop(self._heap)
-            wake = self._wakes.open.get(due.place)
-            if wake is not None and wake.id == due.id:
-                await publish_surely(self._carrier, self._tick(wake))
-                self._wakes.open.pop(due.place, None)
-                self._since_checkpoint += 1
-        if self._since_checkpoint >= _CHECKPOINT_EVERY:
+        while (wake := self._wakes.due(self._carrier.now_ns())) is not None:
+            await publish_surely(self._carrier, self._tick(wake))
+            self._wakes.ticked(f"{wake.sender}/{wake.id}")
+            self._since_checkpoint += 1
+        if self._since_checkpoint >= max(_CHECKPOINT_EVERY, len(self._wakes)):
             await self._checkpoint()
 
     def _tick(self, wake: OpenWake) -> Outgoing:
@@ -216,17 +174,10 @@ class Clock:
         )
 
     async def _checkpoint(self) -> None:
-        position = min(self._position, self._ticks_read_to or self._position)
-        fold = msgspec.json.encode(self._wakes)
-        checkpoint = Checkpoint(version=VERSION, position=position, fold=msgspec.Raw(fold))
-        headers = base_headers(
-            digest("checkpoint", NAME, VERSION, position, fold.hex()),
-            NAME,
-            "checkpoint",
-            self._carrier.now_ns(),
-        )
-        subject = subjects.mail(COMPANY, NAME, "checkpoint", NAME)
-        await publish_surely(self._carrier, Outgoing(subject, headers, encode(checkpoint)))
+        position, fold = self._position, self._wakes.snapshot()
+        checkpoint_id = digest("checkpoint", NAME, VERSION, position, fold.decode())
+        letter = await checkpoints.make(self._carrier, NAME, VERSION, COMPANY, position, fold, checkpoint_id)
+        await publish_surely(self._carrier, letter)
         self._since_checkpoint = 0
 
 

@@ -18,7 +18,7 @@ from actors.performers.bill import Bill, CutOff, Grant, NoMoney, NotSent, Paid, 
 from actors.performers.pricing import Completion, affordable, bill_of, worst_of
 from actors.performers.purse import Purse
 from bus import blobs
-from bus.envelope import MAX_BODY_BYTES, Mail
+from bus.envelope import Mail
 from bus.errors import BlobMismatch
 from bus.halts import Halt
 from bus.ports import Carrier
@@ -37,7 +37,13 @@ _TEMPLATE_TOKENS = 256 + 2 * 32
 """Allowance for what a provider's chat template adds to a system and a user message."""
 
 _SHOWN_BYTES = 160 * 1024
-"""How much of a workspace a prompt shows; files beyond it are named only."""
+"""How much of a workspace a prompt shows; files beyond it are named while there is room."""
+
+_NAMED_BYTES = 40
+"""What naming a file takes besides its name."""
+
+_MAX_REPLY_BYTES = 1024 * 1024
+"""A quarter of what a letter may hold: what a role builds of several answers still fits into one."""
 
 
 class ModelError(Exception):
@@ -154,7 +160,7 @@ class ModelPerformer:
         )
         try:
             reply = await self._read(call, paid.text, request.nonce, usage)
-            if len(msgspec.json.encode(reply)) > MAX_BODY_BYTES:
+            if len(msgspec.json.encode(reply)) > _MAX_REPLY_BYTES:
                 raise ModelError("invalid_answer", "the answer is longer than a message may be")
             return reply
         except ModelError as error:
@@ -218,7 +224,11 @@ class ModelPerformer:
     async def _show(self, files: m.Manifest) -> str:
         """Write a workspace as text for a prompt, smaller files first."""
         parts, room = [], _SHOWN_BYTES
-        for path, ref in sorted(files.items(), key=lambda item: (item[1].size, item[0])):
+        for n, (path, ref) in enumerate(sorted(files.items(), key=lambda item: (item[1].size, item[0]))):
+            room -= len(path.encode()) + _NAMED_BYTES
+            if room < 0:
+                parts.append(f"({len(files) - n} more files are not named)")
+                break
             if ref.size > room:
                 parts.append(f"--- {path} ({ref.size} bytes, not shown)")
                 continue

@@ -218,7 +218,8 @@ class Purse:
         start, now_ns = granted_at, 0
         behind = Behind(MAIL_STREAM, seq)
         while True:  # a read is complete only when it returned what we know to be there
-            page = await self._carrier.read(MAIL_STREAM, subjects.mailbox_filter("budget"), start)
+            everything = subjects.mailbox_filter("budget")
+            page = await self._carrier.read(MAIL_STREAM, everything, start, whole=False)
             if not page:
                 await behind.wait()
             for stored in page:
@@ -247,7 +248,7 @@ class Purse:
             subjects.mail_filter(order.mission, self._mailbox, sender="budget"),
         ):
             start = order.at + 1
-            while page := await self._carrier.read(MAIL_STREAM, pattern, start):
+            while page := await self._carrier.read(MAIL_STREAM, pattern, start, whole=False):
                 start = page[-1].seq + 1
                 for stored in page:
                     self._note(attempts, stored, order)

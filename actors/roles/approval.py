@@ -29,8 +29,12 @@ MAX_REQUESTS = 1_000
 How = Literal["asked", "expired", "approved", "rejected", "withdrawn"]
 
 
+MAX_REQUESTS = 100
+"""What is known of a mission: the oldest that were decided are forgotten beyond that; open ones never."""
+
+
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """The gate's state of one mission: every request by its digest, and by how much a raise is."""
+    """The gate's state of one mission: requests by digest, and by how much a raise is."""
 
     requests: dict[str, How] = {}
     raises: dict[str, int] = {}
@@ -67,6 +71,8 @@ def handle(gate: Gate, mail: Mail) -> Step:
 
 
 def _ask(gate: Gate, mail: Mail, request: m.Request) -> Step:
+    if sum(how in ("asked", "expired") for how in gate.requests.values()) >= MAX_REQUESTS:
+        raise ValueError(f"the mission has {MAX_REQUESTS} requests that the CEO has not decided")
     if request.what == "raise":
         gate = _withdrawn(gate)
         gate = Gate(
@@ -121,7 +127,11 @@ def _withdrawn(gate: Gate) -> Gate:
 
 
 def _with(gate: Gate, digest: str, how: How) -> Gate:
-    return Gate(requests={**gate.requests, digest: how}, raises=gate.raises)
+    requests: dict[str, How] = {**gate.requests, digest: how}
+    decided = [one for one, how in requests.items() if how not in ("asked", "expired") and one != digest]
+    for one in decided[: max(0, len(requests) - MAX_REQUESTS)]:
+        del requests[one]
+    return Gate(requests=requests, raises={one: by for one, by in gate.raises.items() if one in requests})
 
 
 def _declined(reason: str) -> Letter:

@@ -46,6 +46,9 @@ TICK_S = 60
 MAX_ASKED_RAISES = 3
 """How often the company may ask to raise one mission's cap; the CEO raises it as often as they like."""
 
+MOST_CLOSED = 10_000
+"""Names of missions that are over, so that nothing of them is booked again."""
+
 
 Why = Literal["overrun", "unheld_settlement", "settled_by_another"]
 
@@ -59,7 +62,7 @@ def handle(ledger: Ledger, mail: Mail) -> Step:
     ledger = expire(ledger, mail.now_ns)
     ledger, letters = _event(ledger, mail)
     ledger, answers = _serve_waiting(ledger, mail.now_ns)
-    ledger, forget = _drop_closed(ledger, mail.now_ns)
+    ledger, forget = _drop_closed(ledger, mail)
     ledger, opened = slots.serve(ledger)
     return _ticking(ledger, mail, [*letters, *answers, *opened], forget)
 
@@ -142,16 +145,25 @@ def _close(ledger: Ledger, name: str) -> Ledger:
     return slots.leave(ledger.mission(name, replace(mission, closing=True)), name)
 
 
-def _drop_closed(ledger: Ledger, now_ns: int) -> tuple[Ledger, list[str]]:
-    """Forget missions that are over. Their names stay for a month or two: nothing of them is booked again."""
+def _drop_closed(ledger: Ledger, mail: Mail) -> tuple[Ledger, list[str]]:
+    """Forget missions that are over, and the mail of one that nothing is known of.
+
+    The names of the last ones stay for a month or two: nothing of them is booked again.
+    """
     gone = [name for name, mission in ledger.missions.items() if mission.closing and mission.is_over]
     if not gone:
-        return ledger, gone
-    _, month = period(now_ns)
+        return ledger, _unknown(ledger, mail.mission)
+    _, month = period(mail.now_ns)
     recent = sorted({*ledger.closed.values(), month})[-2:]
     closed = {name: when for name, when in ledger.closed.items() if when in recent}
+    closed = dict(list({**closed, **dict.fromkeys(gone, month)}.items())[-MOST_CLOSED:])
     missions = {name: mission for name, mission in ledger.missions.items() if name not in gone}
-    return replace(ledger, missions=missions, closed={**closed, **dict.fromkeys(gone, month)}), gone
+    ledger = replace(ledger, missions=missions, closed=closed)
+    return ledger, [*gone, *_unknown(ledger, mail.mission)]
+
+
+def _unknown(ledger: Ledger, name: str) -> list[str]:
+    return [] if name in ledger.missions or name == COMPANY else [name]
 
 
 # -- holding ------------------------------------------------------------------------------------------
@@ -318,4 +330,4 @@ def _hold_of(ledger: Ledger, mail: Mail, attempt: str) -> Hold | None:
     return hold if hold is not None and hold.by == mail.sender else None
 
 
-ROLE: Role[Ledger] = Role(name="budget", version=3, state=Ledger, handle=handle)
+ROLE: Role[Ledger] = Role(name="budget", version=4, state=Ledger, handle=handle)

@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from actors import messages as m
-from actors.evidence import evidence_of, shown
+from actors.evidence import evidence_of, shortened, shown
 from actors.orders import MAX_MESSAGES, Orders
 from bus.envelope import Letter, Mail
 from bus.fold import Role, Step
@@ -24,6 +24,9 @@ from bus.table import Ref
 
 CALL: Literal["code"] = "code"
 RUN = "acceptance"
+
+_FINDINGS_BYTES = 32 * 1024
+"""What is said about the work so far may take this much of a prompt."""
 
 
 class Bench(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +104,7 @@ def _code(bench: Bench, task: m.Task, findings: str) -> Step:
         variables={
             "brief": task.plan.brief,
             "acceptance": msgspec.json.encode(task.plan.acceptance).decode(),
-            "findings": findings or "none",
+            "findings": shortened(findings, _FINDINGS_BYTES) or "none",
         },
         files=bench.files,
     )

@@ -19,13 +19,16 @@ from typing import Literal
 import msgspec
 
 from actors import messages as m
-from actors.evidence import evidence_of, passed, shown
+from actors.evidence import evidence_of, passed, shortened, shown
 from actors.orders import MAX_MESSAGES, Orders
 from bus.envelope import Letter, Mail
 from bus.fold import Role, Step
 
 MAX_TRIES = 2
 """How often the model may answer a turn unreadably before the task fails."""
+
+_PATHS_BYTES = 16 * 1024
+"""What the names of a workspace's files may take of a prompt."""
 
 _RUNS = ("acceptance", "control", "checks")
 
@@ -173,7 +176,7 @@ def _ask(bench: Bench, task: m.Task, turn: Literal["checks", "judge"], tries: in
         "acceptance": msgspec.json.encode(task.plan.acceptance).decode(),
     }
     if turn == "checks":
-        variables["paths"] = "\n".join(sorted(task.files))
+        variables["paths"] = shortened("\n".join(sorted(task.files)), _PATHS_BYTES)
     else:
         variables["evidence"] = "\n\n".join(shown(bench.evidence[run]) for run in _RUNS)
     call = m.Call(

@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from bus import subjects
+from bus import blobs, subjects
 from bus.envelope import Outgoing, Stored
 from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown, Unreachable, WrongCredentials
 from bus.jetstream.natspy import Client, Msg, apart, nats
@@ -191,6 +191,7 @@ class JetStreamCarrier:
     async def publish(self, message: Outgoing) -> PubAck:
         if self._failed.done():
             raise self._failed.result()
+        await blobs.before(self, message)
         token = f"p{next(self._tokens)}"
         answer = self._acks[token] = asyncio.get_running_loop().create_future()
         headers = dict(message.headers)
@@ -222,12 +223,15 @@ class JetStreamCarrier:
 
     # -- reading ------------------------------------------------------------------------------------
 
-    async def read(self, stream: str, pattern: Filter, start: int, batch: int = 256) -> list[Stored]:
-        return await self._ask(stream, {"seq": start, "next_by_subj": pattern, "batch": batch})
+    async def read(
+        self, stream: str, pattern: Filter, start: int, batch: int = 256, *, whole: bool = True
+    ) -> list[Stored]:
+        page = await self._ask(stream, {"seq": start, "next_by_subj": pattern, "batch": batch})
+        return await blobs.whole_page(self, page) if whole else page
 
     async def last(self, stream: str, subject: Subject) -> Stored | None:
         found = await self._ask(stream, {"last_by_subj": subject})
-        return found[0] if found else None
+        return await blobs.whole(self, found[0]) if found else None
 
     async def newest(self, stream: str, pattern: Filter) -> int:
         found = await self._ask(stream, {"last_by_subj": pattern})

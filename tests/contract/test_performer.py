@@ -14,6 +14,7 @@ from contract_world import eventually
 
 from bus import performer as performing
 from bus import setup
+from bus.dataref import MAX_CONTENT_BYTES
 from bus.envelope import Mail, Outgoing, open_letter
 from bus.halts import Halt, Halts
 from bus.performer import PerformerLoop
@@ -83,6 +84,8 @@ class Digger:
             raise ValueError("hit water")
         if depth == 70:
             return Dug(depth=depth, mud="x" * 70_000)
+        if depth == 71:
+            return Dug(depth=depth, mud="x" * MAX_CONTENT_BYTES)
         if depth == 99:
             try:
                 await asyncio.Event().wait()
@@ -130,7 +133,7 @@ async def digging(
 
 async def answers(carrier: Any) -> list[Dug]:
     found = await carrier.read(MAIL_STREAM, "coo.m.m-1.desk.dug.digger", 1)
-    return [msgspec.json.decode(one.body, type=Dug) for one in found]
+    return [msgspec.json.decode(one.text, type=Dug) for one in found]
 
 
 async def wait_for_answers(carrier: Any, wanted: list[Dug]) -> None:
@@ -210,12 +213,23 @@ async def _deeper() -> msgspec.Struct:
     return Dug(depth=6)
 
 
-async def test_an_answer_that_is_too_big_is_a_dead_letter_and_not_the_end(world: Any) -> None:
+async def test_a_big_answer_comes_as_it_is(world: Any) -> None:
     carrier, digger = await world.carrier(), Digger()
     async with digging(await world.carrier(), digger):
         await carrier.publish(letter(Dig(depth=70), "o-1"))
+        await wait_for_answers(carrier, [Dug(depth=70, mud="x" * 70_000)])
+
+
+async def test_an_answer_that_is_too_big_is_a_dead_letter_and_whoever_waits_is_told(world: Any) -> None:
+    carrier, digger = await world.carrier(), Digger()
+    async with digging(await world.carrier(), digger):
+        await carrier.publish(letter(Dig(depth=71), "o-1"))
+        async with asyncio.timeout(3):
+            while not (found := await answers(carrier)):
+                await asyncio.sleep(0.02)
         await carrier.publish(letter(Dig(depth=2), "o-2"))
-        await wait_for_answers(carrier, [Dug(depth=2)])
+        await wait_for_answers(carrier, [*found, Dug(depth=2)])
+        assert "its answer cannot be sent: a Dug of" in found[0].mud
         async with asyncio.timeout(3):
             while not (dead := await carrier.read(DLQ_STREAM, "coo.dlq.digger.m-1", 1)):
                 await asyncio.sleep(0.02)

@@ -11,6 +11,7 @@ sys.path.append(str(Path(__file__).parent))
 
 import mission_storm
 import money_storm
+import waiting_missions
 
 
 @pytest.mark.slow
@@ -42,3 +43,10 @@ def test_missions_end_as_in_a_calm_run_or_are_cancelled_and_silent(
     if plan.cancels:
         assert found["states"]["cancelled"] > 0
         assert found["most_after_an_end"] < 20
+
+
+@pytest.mark.slow
+def test_missions_that_wait_go_on_after_every_actor_was_killed(tmp_path: Path) -> None:
+    found = waiting_missions.play(tmp_path, missions=8, seed=3)
+    print(found)
+    assert found["states"] == {"completed": 8 + waiting_missions.FEW}
