@@ -260,7 +260,10 @@ class PerformerLoop:
             page = await self.carrier.read(MAIL_STREAM, pattern, start)
             for stored in page:
                 start = stored.seq + 1
-                message = open_mail(self.table, stored, stored.time_ns).message
+                try:
+                    message = open_mail(self.table, stored, stored.time_ns).message
+                except BadMail:
+                    continue
                 if halts.at(message) >= newest:
                     newest, halted = halts.at(message), halts.halted(message)
             if halted:

@@ -56,7 +56,7 @@ async def _verify(
         messages = [stored async for page in pages(carrier, MAIL_STREAM, pattern) for stored in page]
         contents = await _contents(carrier, messages)
     roles = {name: role(name) for name in ROLES if everything or TABLE.mailbox(name).per == "mission"}
-    report = check(messages, TABLE, roles, lambda ref: contents[ref])
+    report = check(messages, TABLE, roles, contents.get)
     if as_json:
         out_json(msgspec.to_builtins(report))
     else:
@@ -83,13 +83,17 @@ async def _contents(carrier: JetStreamCarrier, messages: list[Stored]) -> dict[R
     import msgspec
 
     from bus import blobs
+    from bus.errors import BlobMismatch
     from bus.subjects import parts_of
     from bus.table import CHECKPOINT, Checkpoint
 
     refs: dict[Any, bytes] = {}
     for stored in messages:
         if parts_of(stored.subject).kind == CHECKPOINT:
-            blob = msgspec.json.decode(stored.body, type=Checkpoint).blob
-            if blob is not None:
-                refs[blob] = await blobs.get(carrier, blob)
+            try:
+                blob = msgspec.json.decode(stored.body, type=Checkpoint).blob
+                if blob is not None:
+                    refs[blob] = await blobs.get(carrier, blob)
+            except (msgspec.DecodeError, UnicodeDecodeError, BlobMismatch):
+                continue  # it is found to be wrong, with the rest
     return refs
