@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from bus import subjects
+from bus.bounds import MOST, whole
 from bus.dataref import MAX_BODY_BYTES, MAX_CONTENT_BYTES, is_dataref, named_by, ref_in
 from bus.depth import MAX_DEPTH, depth_of
 from bus.errors import BadLetter, BadMail
@@ -21,6 +22,7 @@ from bus.subjects import Subject
 from bus.table import Row, Table
 
 _FOREIGN = ("nats-stream", "nats-sequence", "nats-subject")
+_NUMBERS = ("coo-at", "coo-version")
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
@@ -232,15 +234,18 @@ def open_mail(table: Table, stored: Stored, now_ns: int) -> Mail:
         message=_decode(table, row, _text(table, row, stored)),
         cause=stored.headers.get("coo-cause", ""),
         retry_of=stored.headers.get("coo-retry-of", ""),
-        at=_decided_at(stored),
+        at=min(decided_at(stored), stored.seq) if "coo-at" in stored.headers else stored.seq,
     )
 
 
-def _decided_at(stored: Stored) -> int:
-    """Return where a letter says it was decided, if that can be: before itself."""
-    text = stored.headers.get("coo-at", "")
-    at = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else stored.seq
-    return min(at, stored.seq)
+def decided_at(stored: Stored) -> int:
+    """Return the sequence of the mail that a letter answers, 0 if it does not say."""
+    return whole(stored.headers.get("coo-at", "")) or 0
+
+
+def version_of(stored: Stored) -> int:
+    """Return the version of the role that wrote a letter, 0 if it does not say."""
+    return whole(stored.headers.get("coo-version", "")) or 0
 
 
 def _check_headers(stored: Stored, address: subjects.Address) -> str:
@@ -252,6 +257,9 @@ def _check_headers(stored: Stored, address: subjects.Address) -> str:
     message_id = headers.get("ce-id", "")
     if not 0 < len(message_id) <= 128:
         raise BadMail("bad_headers", "ce-id is missing or longer than 128 characters")
+    for name in _NUMBERS:
+        if name in headers and whole(headers[name]) is None:
+            raise BadMail("bad_headers", f"{name} is not a number from 0 to {MOST}: {headers[name]!r:.40}")
     for name, wanted in (("ce-source", f"/coo/{address.sender}"), ("ce-type", f"coo.{address.kind}")):
         if headers.get(name, wanted) != wanted:
             raise BadMail("bad_headers", f"{name} is {headers[name]!r}, the subject says {wanted!r}")

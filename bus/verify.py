@@ -20,14 +20,13 @@ from msgspec.structs import replace
 
 from bus import burials, subjects
 from bus.alarms import quarantine_id
-from bus.envelope import Outgoing, Stored
+from bus.envelope import Outgoing, Stored, decided_at, open_mail, version_of
 from bus.errors import BadMail, BuriedLater, NewerVersion
 from bus.fold import Fold, Role, misaddressed
 from bus.halts import Halts
 from bus.silence import Silence
 from bus.subjects import COMPANY, Address
 from bus.table import CHECKPOINT, ERROR, Checkpoint, Ref, Table
-from bus.versions import version_of
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +67,7 @@ class _Verifier:
         self,
         table: Table,
         roles: Mapping[str, Role[Any]],
-        blob_of: Callable[[Ref], bytes],
+        blob_of: Callable[[Ref], bytes | None],
         whole_of: Callable[[Stored], Stored],
     ) -> None:
         self.whole_of = whole_of
@@ -122,12 +121,22 @@ class _Verifier:
         for stored in mail:
             address = subjects.parse_mail(stored.subject)
             if (address.kind, address.sender) == (CHECKPOINT, role.name):
-                checkpoint = msgspec.json.decode(stored.body, type=Checkpoint)
-                if checkpoint.version <= role.version:
+                checkpoint = self._opened(stored)
+                if checkpoint is not None and checkpoint.version <= role.version:
                     claims.setdefault(checkpoint.position, []).append((stored, checkpoint))
+                elif checkpoint is not None:
+                    self.find(stored, f"a checkpoint of version {checkpoint.version} of {role.name}")
         for at_one_place in claims.values():
             at_one_place.sort(key=lambda claim: claim[1].version)
         return claims
+
+    def _opened(self, stored: Stored) -> Checkpoint | None:
+        """Read a checkpoint; None if it is bad mail, which is found elsewhere."""
+        try:
+            message = open_mail(self.table, stored, stored.time_ns).message
+        except BadMail:
+            return None
+        return message if isinstance(message, Checkpoint) else None
 
     def _compare(
         self, role: Role[Any], key: str, claims: list[tuple[Stored, Checkpoint]], fold: Fold[Any]
@@ -136,6 +145,10 @@ class _Verifier:
         lower: Fold[Any] | None = None
         for stored, checkpoint in claims:
             content = self.blob_of(checkpoint.blob) if checkpoint.blob else bytes(checkpoint.fold)
+            if content is None:
+                self.checkpoints += 1
+                self.find(stored, "a checkpoint whose state is not there")
+                continue
             if checkpoint.version < role.version:
                 lower = self._lower(role, checkpoint, content, fold.buried)
                 continue
@@ -156,7 +169,7 @@ class _Verifier:
         fold: Fold[Any] = Fold(self.table, role, buried)
         try:
             fold.restore(checkpoint, content)
-        except (msgspec.ValidationError, BuriedLater):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BuriedLater):
             return None
         return fold
 
@@ -175,7 +188,9 @@ class _Verifier:
         for stored in messages:
             try:
                 address = subjects.parse_mail(stored.subject)
-            except BadMail:
+                open_mail(self.table, stored, stored.time_ns)
+            except BadMail as error:
+                self.find(stored, f"mail that nobody takes: {error}")
                 continue
             letter_id = f"{address.sender}/{stored.headers.get('ce-id', '')}"
             if (first := seen.setdefault(letter_id, stored)) is not stored:
@@ -221,7 +236,7 @@ class _Verifier:
         """Say whether a letter answers mail that this version took over as decided."""
         key = _key_of(self.table, address.sender, address)
         end = self.taken_over.get((address.sender, key), _NEVER)
-        return int(stored.headers.get("coo-at", 0)) <= end.position and stored.seq < end.seq
+        return decided_at(stored) <= end.position and stored.seq < end.seq
 
     def _explain_answer(
         self,
@@ -246,14 +261,17 @@ class _Verifier:
 
 def _is_fold(content: bytes, fold: Fold[Any]) -> bool:
     snapshot = fold.snapshot()
-    return content == snapshot or bool(msgspec.json.decode(content) == msgspec.json.decode(snapshot))
+    try:
+        return content == snapshot or bool(msgspec.json.decode(content) == msgspec.json.decode(snapshot))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def verify(
     messages: Sequence[Stored],
     table: Table,
     roles: Mapping[str, Role[Any]],
-    blob_of: Callable[[Ref], bytes],
+    blob_of: Callable[[Ref], bytes | None],
     halts: Halts | None = None,
     whole_of: Callable[[Stored], Stored] = lambda stored: stored,
 ) -> Report:
@@ -290,6 +308,14 @@ def _key_of(table: Table, role: str, address: Address) -> str:
     return COMPANY if table.mailbox(role).per == "company" else address.mission
 
 
+def _version_in(stored: Stored) -> int:
+    """Return the version of a checkpoint, 0 if it cannot be read."""
+    try:
+        return msgspec.json.decode(stored.body, type=Checkpoint).version
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 0
+
+
 def _older_only(
     messages: Sequence[Stored], table: Table, roles: Mapping[str, Role[Any]]
 ) -> list[tuple[str, str]]:
@@ -302,6 +328,6 @@ def _older_only(
         key = (address.sender, _key_of(table, address.sender, address))
         version = version_of(stored)
         if address.kind == CHECKPOINT:
-            version = msgspec.json.decode(stored.body, type=Checkpoint).version
+            version = _version_in(stored)
         newest[key] = max(newest.get(key, 0), version)
     return [key for key, version in newest.items() if 0 < version < roles[key[0]].version]

@@ -7,15 +7,19 @@ from msgspec.structs import replace
 from bus.blobs import chunks_of
 from bus.dataref import is_dataref, ref_in
 from bus.envelope import Stored
+from bus.errors import BlobMismatch
 from bus.memory import MemoryServer
 from bus.subjects import BLOB_STREAM, MAIL_STREAM, parts_of
 from bus.table import Ref
 
 
-def blob_in(server: MemoryServer, ref: Ref) -> bytes:
-    """Return a blob's content."""
+def blob_in(server: MemoryServer, ref: Ref) -> bytes | None:
+    """Return a blob's content, None if it is not there."""
     stored = {chunk.subject: chunk.body for chunk in server.stream(BLOB_STREAM).messages}
-    return b"".join(stored[subject] for subject in chunks_of(ref))
+    try:
+        return b"".join(stored[subject] for subject in chunks_of(ref))
+    except (KeyError, BlobMismatch):
+        return None
 
 
 def mail_in(server: MemoryServer, start: int = 0) -> list[Stored]:

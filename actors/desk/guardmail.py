@@ -6,10 +6,10 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from actors.desk.books import Books
-from actors.desk.record import decided_at, pages
+from actors.desk.record import pages
 from actors.table import TABLE
 from bus import burials
-from bus.envelope import Mail, Stored, open_mail
+from bus.envelope import Mail, Stored, decided_at, open_mail
 from bus.errors import BadMail
 from bus.ports import Carrier
 from bus.subjects import MAIL_STREAM, mail_filter, mailbox_filter

@@ -105,11 +105,12 @@ class Clock:
         if last is None:
             return
         try:
-            checkpoint = msgspec.json.decode(last.body, type=Checkpoint)
+            checkpoint = open_mail(self._table, last, last.time_ns).message
+            assert isinstance(checkpoint, Checkpoint)
             content = await checkpoints.content_of(self._carrier, checkpoint)
             wakes = msgspec.json.decode(content, type=Wakes)
-        except (msgspec.DecodeError, UnicodeDecodeError, BlobMismatch) as error:
-            log.error("checkpoint.unreadable", mailbox=NAME, seq=last.seq, error=str(error))
+        except (BadMail, msgspec.DecodeError, UnicodeDecodeError, BlobMismatch) as error:
+            log.warning("checkpoint.left_out", key=NAME, seq=last.seq, error=str(error))
             return
         if checkpoint.version == VERSION and checkpoint.position < last.seq:
             self._wakes = OpenWakes(wakes)

@@ -17,8 +17,9 @@ import msgspec
 from actors import messages as m
 from actors.performers.bill import Bill, Grant, NoMoney, NotSent, Paid, Price, Spent, TooManyAttempts
 from bus import blobs, subjects
-from bus.envelope import Cause, Mail, Stored, open_mail, seal
-from bus.errors import DecisionChanged
+from bus.bounds import whole
+from bus.envelope import Cause, Mail, Stored, decided_at, open_mail, seal
+from bus.errors import BadMail, DecisionChanged
 from bus.hints import Hints
 from bus.ports import Behind, Carrier
 from bus.publisher import publish_surely
@@ -237,7 +238,10 @@ class Purse:
             return False
         if address.kind not in ("sent", "void"):
             return False
-        message = open_mail(self._table, stored, stored.time_ns).message
+        try:
+            message = open_mail(self._table, stored, stored.time_ns).message
+        except BadMail:
+            return False  # the guard does not take it either
         return isinstance(message, m.Sent | m.Void) and message.attempt == attempt
 
     async def _attempts(self, order: Mail) -> dict[int, Attempt]:
@@ -255,15 +259,19 @@ class Purse:
         return attempts
 
     def _note(self, attempts: dict[int, Attempt], stored: Stored, order: Mail) -> None:
-        mail = open_mail(self._table, stored, stored.time_ns)
-        name = getattr(mail.message, "attempt", "")
-        call_id, _, number = name.rpartition(".")
-        if call_id != order.id or not number.isdigit():
+        try:
+            mail = open_mail(self._table, stored, stored.time_ns)
+        except BadMail:
             return
-        attempt = attempts.setdefault(int(number), Attempt())
+        name = getattr(mail.message, "attempt", "")
+        call_id, _, text = name.rpartition(".")
+        number = whole(text)
+        if call_id != order.id or number is None:
+            return
+        attempt = attempts.setdefault(number, Attempt())
         match mail.message:
             case m.Granted() as granted:
-                attempt.granted, attempt.granted_at = granted, int(stored.headers.get("coo-at", 0))
+                attempt.granted, attempt.granted_at = granted, decided_at(stored)
             case m.Refused() as refused:
                 attempt.refused = refused
             case m.Sent(nonce=nonce):
