@@ -13,10 +13,10 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from bus import blobs, subjects
+from bus.complaints import DeadLetter
 from bus.dataref import MAX_BODY_BYTES, is_dataref, ref_in
 from bus.envelope import Outgoing, Stored, base_headers, digest
 from bus.errors import BadMail, BlobMismatch, BusError
-from bus.fold import DeadLetter
 from bus.ports import Carrier
 from bus.subjects import MAIL_STREAM, Address
 

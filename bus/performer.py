@@ -15,9 +15,9 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from bus import blobs, deadletters, subjects
+from bus.complaints import DeadLetter, cause_of_unreadable, complaint
 from bus.envelope import Cause, Mail, Outgoing, Stored, cause_of, open_mail, seal
 from bus.errors import BadLetter, BadMail, BusError, DecisionChanged
-from bus.fold import DeadLetter, cause_of_unreadable, complaint
 from bus.halts import Halt, Halts, Watch
 from bus.poison import KILLED, MOST_STRIKES, Deaths, Unmarked, marked
 from bus.ports import Carrier, Consumer, Delivery

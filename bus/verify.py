@@ -20,9 +20,10 @@ from msgspec.structs import replace
 
 from bus import burials, subjects
 from bus.alarms import quarantine_id
+from bus.complaints import misaddressed
 from bus.envelope import Outgoing, Stored, decided_at, open_mail, version_of
 from bus.errors import BadMail, BuriedLater, NewerVersion
-from bus.fold import Fold, Role, misaddressed
+from bus.fold import Fold, Role
 from bus.halts import Halts
 from bus.silence import Silence
 from bus.subjects import COMPANY, Address
@@ -121,7 +122,7 @@ class _Verifier:
         for stored in mail:
             address = subjects.parse_mail(stored.subject)
             if (address.kind, address.sender) == (CHECKPOINT, role.name):
-                checkpoint = self._opened(stored)
+                checkpoint = _checkpoint_in(self.table, stored)
                 if checkpoint is not None and checkpoint.version <= role.version:
                     claims.setdefault(checkpoint.position, []).append((stored, checkpoint))
                 elif checkpoint is not None:
@@ -129,14 +130,6 @@ class _Verifier:
         for at_one_place in claims.values():
             at_one_place.sort(key=lambda claim: claim[1].version)
         return claims
-
-    def _opened(self, stored: Stored) -> Checkpoint | None:
-        """Read a checkpoint; None if it is bad mail, which is found elsewhere."""
-        try:
-            message = open_mail(self.table, stored, stored.time_ns).message
-        except BadMail:
-            return None
-        return message if isinstance(message, Checkpoint) else None
 
     def _compare(
         self, role: Role[Any], key: str, claims: list[tuple[Stored, Checkpoint]], fold: Fold[Any]
@@ -308,12 +301,13 @@ def _key_of(table: Table, role: str, address: Address) -> str:
     return COMPANY if table.mailbox(role).per == "company" else address.mission
 
 
-def _version_in(stored: Stored) -> int:
-    """Return the version of a checkpoint, 0 if it cannot be read."""
+def _checkpoint_in(table: Table, stored: Stored) -> Checkpoint | None:
+    """Read a checkpoint; None if it is bad mail, which is found elsewhere."""
     try:
-        return msgspec.json.decode(stored.body, type=Checkpoint).version
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return 0
+        message = open_mail(table, stored, stored.time_ns).message
+    except BadMail:
+        return None
+    return message if isinstance(message, Checkpoint) else None
 
 
 def _older_only(
@@ -328,6 +322,7 @@ def _older_only(
         key = (address.sender, _key_of(table, address.sender, address))
         version = version_of(stored)
         if address.kind == CHECKPOINT:
-            version = _version_in(stored)
+            checkpoint = _checkpoint_in(table, stored)
+            version = checkpoint.version if checkpoint else 0
         newest[key] = max(newest.get(key, 0), version)
     return [key for key, version in newest.items() if 0 < version < roles[key[0]].version]

@@ -22,6 +22,7 @@ from actors.chaos.recorded import RECORDED, RecordedBackend
 from actors.chaos.whole import blob_in, mail_in, whole_in
 from actors.company import loops, role, serve
 from actors.table import HALTS, TABLE, TOLD_OF_THE_END
+from bus.bounds import MOST
 from bus.envelope import Stored, open_letter
 from bus.errors import NewerVersion
 from bus.fold import Role
@@ -223,9 +224,9 @@ class Simulation:
         self._shift_ns += int(seconds * 1e9)
 
     async def _bill_badly(self, n: int) -> None:
-        """Let a bill without an amount come to the guard, which raises on it."""
+        """Let a bill of no amount come to the guard, which raises on it."""
         await asyncio.sleep(self.chance.uniform(0.0, _BUSY_S))
-        bill = m.Settle(attempt=f"bad-{n}.1", microusd=-1)
+        bill = m.Settle(attempt=f"bad-{n}.1", microusd=MOST)
         letter = open_letter(
             TABLE, sender="model-qa", to="budget", mission="m-1", message=bill, id=f"bad-{n}", time_ns=0
         )

@@ -16,10 +16,10 @@ import msgspec
 from actors import messages as m
 from actors.performers.wakes import MAX_WAKES, OpenWake, OpenWakes, Wakes
 from bus import checkpoints, subjects
+from bus.complaints import DeadLetter, cause_of_unreadable, complaint
 from bus.deadletters import copy_of
 from bus.envelope import Cause, Mail, Outgoing, Stored, cause_of, digest, open_mail, seal
 from bus.errors import BadMail, BlobMismatch
-from bus.fold import DeadLetter, cause_of_unreadable, complaint
 from bus.ports import Carrier, Delivery
 from bus.publisher import publish_surely
 from bus.structured import structlog

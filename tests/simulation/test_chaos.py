@@ -157,7 +157,7 @@ def random_letter_ids(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def incomplete_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def read_ahead(self: RoleLoop, key: Any) -> None:
+    async def read_ahead(self: RoleLoop, key: Any, behind: Any) -> None:
         pattern = mailbox_filter(self.role.name, ANY if self._per_company else key.name)
         key.ahead.extend(await self.carrier.read(MAIL_STREAM, pattern, key.complete_to + 1))
         key.complete_to = 10**9
