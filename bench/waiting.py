@@ -1,8 +1,9 @@
 """The guard's latency beside many missions that wait: `python bench/waiting.py --missions 500`.
 
 Missions whose holds are settled and that wait for the CEO stay in the guard's books. Measured, on one server
-with one guard, is how long a hold takes at 50 a second beside 5 of them and beside `--missions`; and how soon
-a killed guard answers again. The ratios say whether what waits costs those that work.
+with one guard, is how long a hold takes at `--rate` a second beside 5 of them and beside `--missions`, what
+processor time the guard takes for one, and how soon a killed guard answers again. The ratios say whether what
+waits costs those that work.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil  # type: ignore[import-untyped]
 from budget import measure, prepare
 
 from actors import messages as m
@@ -109,27 +111,34 @@ def restarts(
     return running, statistics.median(took)
 
 
-def compare(
-    url: str, passwords: dict[str, str], folder: str, missions: int, seconds: float
-) -> dict[str, Any]:
+def compare(url: str, passwords: dict[str, str], folder: str, options: argparse.Namespace) -> dict[str, Any]:
+    missions, seconds, rate = options.missions, options.seconds, options.rate
     config = Path(folder) / "budget.json"
     config.write_bytes(part(load(), "budget"))
     running: Any = guard(url, passwords, config)
     found: dict[str, Any] = {"missions": missions}
     took: dict[int, list[float]] = {}
     try:
-        measure("guard", url, passwords, 2.0, 50)
+        measure("guard", url, passwords, 2.0, rate)
         for number in (FEW, missions):
             names = [f"waiting-{number}-{n}" for n in range(number)]
             asyncio.run(wait_beside(url, passwords, names))
-            took[number] = sorted(measure("guard", url, passwords, seconds, 50))
+            before_s = _processor_s(running.pid)
+            took[number] = sorted(measure("guard", url, passwords, seconds, rate))
+            each_ms = round(1000 * (_processor_s(running.pid) - before_s) / len(took[number]), 2)
             running, again_s = restarts(url, passwords, config, running, f"again-{number}")
-            found[f"beside_{number}"] = {**_spread(took[number]), "restart_s": round(again_s, 3)}
+            more = {"processor_ms": each_ms, "restart_s": round(again_s, 3)}
+            found[f"beside_{number}"] = {**_spread(took[number]), **more}
     finally:
         running.terminate()
         running.wait()
     few, many = (found[f"beside_{number}"] for number in (FEW, missions))
     return {**found, "ratio": {name: round(many[name] / few[name], 2) for name in few}}
+
+
+def _processor_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def _spread(took: list[float]) -> dict[str, float]:
@@ -141,6 +150,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--missions", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--rate", type=float, default=50.0, help="holds a second of all callers")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="coo-bench-") as folder:
         data_dir = DataDir(Path(folder) / "company")
@@ -152,9 +162,7 @@ async def main() -> None:
             await setup.apply(admin, topology(TABLE))
             await admin.close()
             await prepare(server.url, passwords)
-            found = await asyncio.to_thread(
-                compare, server.url, passwords, folder, options.missions, options.seconds
-            )
+            found = await asyncio.to_thread(compare, server.url, passwords, folder, options)
     print(json.dumps(found, indent=2))
 
 
