@@ -122,7 +122,7 @@ class Clock:
             self._since_checkpoint += 1
         async for stored in self._news_of("tick", "coo.m.*.*.tick.clock"):
             self._wakes.ticked(stored.headers.get("coo-cause", ""))
-        async for stored in self._news_of("close", "coo.m.*.budget.close.coo"):
+        async for stored in self._news_of("close", "coo.m.*.*.close.coo"):
             self._wakes.over(subjects.mission_token(stored.subject), stored.seq)
         self._position = self._read_to["wake"]
 
