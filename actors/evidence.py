@@ -20,11 +20,13 @@ def evidence_of(outcome: Outcome, argv: tuple[str, ...]) -> Evidence:
 
 
 def shortened(text: str, most_bytes: int) -> str:
-    """Return a text that takes no more of a prompt than so many bytes: its lines from the beginning."""
-    if len(text.encode()) <= most_bytes:
+    """Return a text that takes no more of a prompt than so many bytes: its first lines."""
+    encoded = text.encode()
+    if len(encoded) <= most_bytes:
         return text
-    kept = text.encode()[: most_bytes - 100].decode("utf-8", "ignore").rpartition("\n")[0]
-    return f"{kept}\n({text.count(chr(10)) - kept.count(chr(10))} more lines are not shown)"
+    kept = encoded[: most_bytes - 100].decode("utf-8", "ignore")
+    kept = kept.rpartition("\n")[0] or kept
+    return f"{kept}\n({len(encoded) - len(kept.encode())} more bytes are not shown)"
 
 
 def passed(evidence: Evidence) -> bool:

@@ -1,8 +1,9 @@
 """The guard's latency beside many missions that wait: `python bench/waiting.py --missions 500`.
 
-Missions whose holds are settled and that wait for the CEO stay in the guard's books. Measured, on one server
-with one guard, is how long a hold takes at 50 a second beside 5 of them and beside `--missions`; and how soon
-a killed guard answers again. The ratios say whether what waits costs those that work.
+Missions whose holds are settled and that wait for the CEO stay in the guard's books. Measured, in turns on
+two servers with a guard each, is how long a hold takes at `--rate` a second beside 5 of them and beside
+`--missions`, what processor time the guard takes for one, and how soon a killed guard answers again. The
+ratios say whether what waits costs those that work.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil  # type: ignore[import-untyped]
 from budget import measure, prepare
 
 from actors import messages as m
@@ -29,12 +33,11 @@ from actors.datadir import DataDir
 from actors.reference import CONF
 from actors.server import NatsServer, find
 from actors.table import TABLE
-from bus import setup, subjects
+from bus import subjects
 from bus.authority import principals, variable
 from bus.envelope import open_letter
 from bus.jetstream import JetStreamCarrier, connect
 from bus.subjects import MAIL_STREAM
-from bus.topology import topology
 from config.settings import load
 from config.split import part
 
@@ -94,67 +97,100 @@ async def _answers(url: str, passwords: dict[str, str], name: str) -> None:
     await coo.close()
 
 
-def restarts(
-    url: str, passwords: dict[str, str], config: Path, running: Any, label: str
-) -> tuple[Any, float]:
-    """Kill the guard a few times; return the last one, and the median of seconds to an answer."""
-    took = []
-    for n in range(_ROUNDS):
-        running.send_signal(signal.SIGKILL)
-        running.wait()
+@dataclass
+class Side:
+    """One server with one guard, beside which some missions wait."""
+
+    missions: int
+    url: str
+    passwords: dict[str, str]
+    config: Path
+    guard: Any = None
+    took: list[float] = field(default_factory=list)
+    restarts: list[float] = field(default_factory=list)
+    processor_s: float = 0.0
+
+    def begin(self) -> None:
+        self.guard = guard(self.url, self.passwords, self.config)
+        asyncio.run(wait_beside(self.url, self.passwords, [f"waiting-{n}" for n in range(self.missions)]))
+        measure("guard", self.url, self.passwords, 2.0, 20)
+
+    def hold(self, seconds: float, rate: float) -> None:
+        before_s = _processor_s(self.guard.pid)
+        self.took += measure("guard", self.url, self.passwords, seconds, rate)
+        self.processor_s += _processor_s(self.guard.pid) - before_s
+
+    def restart(self, name: str) -> None:
+        """Kill the guard, and take the seconds to the next one's first answer."""
+        self.end()
         began = time.perf_counter()
-        running = guard(url, passwords, config)
-        asyncio.run(_answers(url, passwords, f"{label}-{n}"))
-        took.append(time.perf_counter() - began)
-    return running, statistics.median(took)
+        self.guard = guard(self.url, self.passwords, self.config)
+        asyncio.run(_answers(self.url, self.passwords, name))
+        self.restarts.append(time.perf_counter() - began)
+
+    def end(self) -> None:
+        self.guard.send_signal(signal.SIGKILL)
+        self.guard.wait()
+
+    def found(self) -> dict[str, float]:
+        took = sorted(self.took)
+        return {
+            "p50_ms": round(statistics.median(took) * 1000, 1),
+            "p99_ms": round(took[int(len(took) * 0.99)] * 1000, 1),
+            "processor_ms": round(1000 * self.processor_s / len(took), 2),
+            "restart_s": round(statistics.median(self.restarts), 3),
+        }
 
 
-def compare(
-    url: str, passwords: dict[str, str], folder: str, missions: int, seconds: float
-) -> dict[str, Any]:
-    config = Path(folder) / "budget.json"
+def compare(sides: list[Side], seconds: float, rate: float) -> dict[str, Any]:
+    """Measure both sides in turns, so that whatever else the machine does meets both."""
+    for side in sides:
+        side.begin()
+    for _ in range(_ROUNDS):
+        for side in sides:
+            side.hold(seconds / _ROUNDS, rate)
+    for n in range(_ROUNDS):
+        for side in sides:
+            side.restart(f"again-{n}")
+    for side in sides:
+        side.end()
+    few, many = (side.found() for side in sides)
+    ratio = {name: round(many[name] / few[name], 2) for name in few}
+    return {f"beside_{sides[0].missions}": few, f"beside_{sides[1].missions}": many, "ratio": ratio}
+
+
+def _processor_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
+async def _side(folder: Path, missions: int, stack: AsyncExitStack) -> Side:
+    data_dir = DataDir(folder / "company")
+    data_dir.create()
+    passwords = data_dir.credentials(principals(TABLE))
+    env = {variable(name): password for name, password in passwords.items()}
+    starting = NatsServer(find(None), CONF, data_dir.nats, data_dir.run, "auto", env)
+    server = await stack.enter_async_context(starting)
+    await prepare(server.url, passwords)
+    config = folder / "budget.json"
     config.write_bytes(part(load(), "budget"))
-    running: Any = guard(url, passwords, config)
-    found: dict[str, Any] = {"missions": missions}
-    took: dict[int, list[float]] = {}
-    try:
-        measure("guard", url, passwords, 2.0, 50)
-        for number in (FEW, missions):
-            names = [f"waiting-{number}-{n}" for n in range(number)]
-            asyncio.run(wait_beside(url, passwords, names))
-            took[number] = sorted(measure("guard", url, passwords, seconds, 50))
-            running, again_s = restarts(url, passwords, config, running, f"again-{number}")
-            found[f"beside_{number}"] = {**_spread(took[number]), "restart_s": round(again_s, 3)}
-    finally:
-        running.terminate()
-        running.wait()
-    few, many = (found[f"beside_{number}"] for number in (FEW, missions))
-    return {**found, "ratio": {name: round(many[name] / few[name], 2) for name in few}}
-
-
-def _spread(took: list[float]) -> dict[str, float]:
-    p99 = took[int(len(took) * 0.99)]
-    return {"p50_ms": round(statistics.median(took) * 1000, 1), "p99_ms": round(p99 * 1000, 1)}
+    return Side(missions, server.url, passwords, config)
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--missions", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--rate", type=float, default=50.0, help="holds a second of all callers")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="coo-bench-") as folder:
-        data_dir = DataDir(Path(folder) / "company")
-        data_dir.create()
-        passwords = data_dir.credentials(principals(TABLE))
-        env = {variable(name): password for name, password in passwords.items()}
-        async with NatsServer(find(None), CONF, data_dir.nats, data_dir.run, "auto", env) as server:
-            admin = await connect(server.url, user="admin", password=passwords["admin"])
-            await setup.apply(admin, topology(TABLE))
-            await admin.close()
-            await prepare(server.url, passwords)
-            found = await asyncio.to_thread(
-                compare, server.url, passwords, folder, options.missions, options.seconds
-            )
+        async with AsyncExitStack() as stack:
+            sides = []
+            for missions in (FEW, options.missions):
+                own = Path(folder) / str(missions)
+                own.mkdir()
+                sides.append(await _side(own, missions, stack))
+            found = await asyncio.to_thread(compare, sides, options.seconds, options.rate)
     print(json.dumps(found, indent=2))
 
 

@@ -8,6 +8,7 @@ blob belongs to the sender that the subject names, so nobody sends what somebody
 from __future__ import annotations
 
 import hashlib
+from typing import Annotated
 
 import msgspec
 
@@ -23,14 +24,20 @@ MAX_CONTENT_BYTES = 4 * 1024 * 1024
 _PREFIX = b'{"dataref":'
 
 
+class _Blob(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    owner: str
+    digest: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+    size: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
 class _Dataref(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    dataref: Ref
+    dataref: _Blob
 
 
 def named_by(owner: str, content: bytes) -> bytes:
     """Return the body that stands for a content which its owner stores as a blob."""
-    ref = Ref(owner=owner, digest=hashlib.sha256(content).hexdigest(), size=len(content))
-    return msgspec.json.encode(_Dataref(dataref=ref))
+    blob = _Blob(owner=owner, digest=hashlib.sha256(content).hexdigest(), size=len(content))
+    return msgspec.json.encode(_Dataref(dataref=blob))
 
 
 def is_dataref(body: bytes) -> bool:
@@ -45,17 +52,13 @@ def ref_in(body: bytes, sender: str) -> Ref:
         BadMail: it names none, one of somebody else, or one above `MAX_CONTENT_BYTES`.
     """
     try:
-        ref = msgspec.json.decode(body, type=_Dataref).dataref
+        blob = msgspec.json.decode(body, type=_Dataref).dataref
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadMail("bad_dataref", "its body names no blob that can be read") from error
-    if ref.owner != sender or not _is_sha256(ref.digest):
+    if blob.owner != sender:
         raise BadMail("bad_dataref", f"its body does not name a blob of {sender}")
-    if not MAX_BODY_BYTES < ref.size <= MAX_CONTENT_BYTES:
+    if not MAX_BODY_BYTES < blob.size <= MAX_CONTENT_BYTES:
         raise BadMail(
             "too_big", f"its body names a blob that is not {MAX_BODY_BYTES} to {MAX_CONTENT_BYTES} bytes"
         )
-    return ref
-
-
-def _is_sha256(digest: str) -> bool:
-    return len(digest) == 64 and all(character in "0123456789abcdef" for character in digest)
+    return Ref(owner=blob.owner, digest=blob.digest, size=blob.size)

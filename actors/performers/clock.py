@@ -33,7 +33,7 @@ NAME = "clock"
 
 _WAKES = subjects.mail_filter(to=NAME, kind="wake")
 _TICKS = subjects.mail_filter(kind="tick", sender=NAME)
-_ENDS = subjects.mail_filter(to=NAME, kind="close")
+_ENDS = subjects.mail_filter(kind="close", sender="coo")
 
 _READ_S = 1.0
 _CHECKPOINT_EVERY = 256
