@@ -19,6 +19,7 @@ from actors.desk.connection import is_guarded, password, session
 from actors.desk.errors import DeskError, Exit
 from actors.desk.failover import Failover
 from actors.desk.limits import send_limits
+from actors.desk.policy import send_settings
 from actors.desk.processes import specs
 from actors.server import NatsServer, PortTaken, StillRunning, StoreElsewhere
 from actors.serverbinary import ServerError, configuration_file, find, version
@@ -136,6 +137,7 @@ async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExit
             await setup.apply(admin, wanted(plan.settings))
             async with session(company.url, "ceo", passwords["ceo"]) as ceo:
                 await send_limits(ceo, plan.settings)
+                await send_settings(ceo, plan.settings)
                 if company.server is None:
                     company.guarded = all(passwords.values()) and await is_guarded(ceo, passwords["ceo"])
             crew = specs(plan.settings, plan.data_dir, company.url, passwords, plan.replicas)
