@@ -5,7 +5,7 @@ A terminal's own file or variables never decide over a company's mission: what d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
