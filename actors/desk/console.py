@@ -85,6 +85,8 @@ def _write(line: str, stream: TextIO) -> None:
 def _told(event: ProcessEvent) -> str:
     match event.kind:
         case "started":
+            if event.pid is None:
+                return f"the {event.name} takes messages again"
             again = "writes its files again" if event.pid == os.getpid() else "runs again"
             return f"{event.name} {again} (pid {event.pid})"
         case "crashed":
@@ -92,6 +94,10 @@ def _told(event: ProcessEvent) -> str:
             return f"{event.name} died ({event.reason}); starting it again {again}"
         case "stuck" if event.pid == os.getpid():
             return f"coo up cannot write its files ({event.reason}); the company goes on, log lines are lost"
+        case "stuck" if event.pid is None and event.returncode is None:
+            return (
+                f"the {event.name} takes no message ({event.reason}); nothing is lost, everybody waits for it"
+            )
         case "stuck":
             calm = "nothing is lost, and it goes on by itself when that is mended"
             return f"{event.name} cannot go on ({event.reason}); {calm}"

@@ -19,10 +19,10 @@ from actors.desk.connection import is_guarded, password, session
 from actors.desk.errors import DeskError, Exit
 from actors.desk.failover import Failover
 from actors.desk.hindrances import Hindrances, watch_files
-from actors.desk.limits import send_limits
-from actors.desk.policy import send_settings
+from actors.desk.policy import tell_settings
 from actors.desk.processes import specs
 from actors.desk.serving import until_serving, waiting
+from actors.desk.storewatch import watch_store
 from actors.server import NatsServer, PortTaken, StillRunning, StoreElsewhere
 from actors.serverbinary import ServerError, configuration_file, find, version
 from actors.serverkeeper import NAME as SERVER
@@ -160,11 +160,10 @@ async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExit
     try:
         async with asyncio.timeout(START_S), session(company.url, ADMIN, passwords[ADMIN]) as admin:
             await setup.apply(admin, wanted(plan.settings))
-            async with session(company.url, "ceo", passwords["ceo"]) as ceo:
-                await send_limits(ceo, plan.settings)
-                await send_settings(ceo, plan.settings)
-                if company.server is None:
-                    company.guarded = all(passwords.values()) and await is_guarded(ceo, passwords["ceo"])
+            ceo = await stack.enter_async_context(session(company.url, "ceo", passwords["ceo"]))
+            await tell_settings(ceo, plan.settings)
+            if company.server is None:
+                company.guarded = all(passwords.values()) and await is_guarded(ceo, passwords["ceo"])
             crew = specs(plan.settings, plan.data_dir, company.url, passwords, plan.replicas)
             release = await _failover(company, passwords, stack)
             company.supervisor = Supervisor(
@@ -173,6 +172,8 @@ async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExit
             before = await waiting(admin, [mailbox.name for mailbox in TABLE.mailboxes])
             await stack.enter_async_context(company.supervisor)
             await until_serving(admin, before, plan.replicas, company.lost)
+        watch = watch_store(ceo, "ceo", _listener(company, tell))
+        stack.push_async_callback(_cancelled, asyncio.create_task(watch))
     except TimeoutError as error:
         raise DeskError(
             Exit.UNREACHABLE, f"The actors do not serve after {START_S:g} s.", "See why: coo logs"

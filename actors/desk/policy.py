@@ -5,12 +5,15 @@ A terminal's own file or variables never decide over a company's mission: what d
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from actors import messages as m
 from actors.desk.errors import DeskError, Exit
+from actors.desk.limits import send_limits
+from actors.desk.storewatch import refusal
 from actors.table import TABLE
 from bus import subjects
 from bus.envelope import Stored, digest, open_letter, open_mail
@@ -43,6 +46,9 @@ KEYS = {
 }
 """The setting behind each of a mission's terms; `priority` is the order's own."""
 
+_SEND_S = 15.0
+"""Longer than two answers of a busy server take."""
+
 _CAP = "limits.mission_usd"
 _PACKAGED = "config/"
 _MOST_NAMED = 5
@@ -73,6 +79,22 @@ def company_settings(settings: Settings) -> m.CompanySettings:
         park_after_s=mission.park_after_s,
     )
     return m.CompanySettings(terms=terms, mission_microusd=settings.limits.mission_microusd, models=offered)
+
+
+async def tell_settings(ceo: Carrier, settings: Settings) -> None:
+    """Send what the settings say of money and missions, and the log does not.
+
+    Raises:
+        DeskError: the server does not take it.
+    """
+    try:
+        async with asyncio.timeout(_SEND_S):
+            await send_limits(ceo, settings)
+            await send_settings(ceo, settings)
+    except TimeoutError as error:
+        why = await refusal(ceo, "ceo") or "no answer"
+        what = f"The server does not store the company's settings ({why})."
+        raise DeskError(Exit.UNREACHABLE, what, "Make room there, or use another server.") from error
 
 
 async def send_settings(carrier: Carrier, settings: Settings) -> int | None:
