@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from random import Random
 import pytest
 from running import ACTORS, Company, lives, until
 from test_kills import GOAL, done, log_of
+
+from actors.strikes import Strikes, count_dead
 
 Undo = Callable[[], None]
 
@@ -51,7 +54,7 @@ def full(folder: Path) -> Undo:
 
 
 def no_inodes(folder: Path) -> Undo:
-    made = []
+    made: list[Path] = []
     with suppress(OSError):
         while True:
             path = folder / f"empty-{len(made)}"
@@ -87,6 +90,37 @@ def all_is_well(company: Company, missions: list[str]) -> None:
     verified = company.coo("verify", "--all")
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert company.coo("audit").returncode == 0
+
+
+STRIKE = """
+import sys
+from pathlib import Path
+from actors.strikes import Strikes
+strikes = Strikes(Path(sys.argv[1]))
+for seq in range(100):
+    strikes.strike("qa", seq)
+strikes.enter("qa", 7)
+"""
+
+
+def test_marks_and_strikes_need_no_room_that_the_disk_has_not_given(
+    disks: Callable[[Path], None], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    disks(folder)
+    (folder / "old").touch()
+    Strikes(folder / "there").close()
+    full(folder)
+
+    def strike(name: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-c", STRIKE, str(folder / name)]
+        return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert strike("there").returncode == 0
+    assert count_dead(folder / "there") == [("qa", 7, 2)]
+    for name in ("old", "new"):  # an error that says so, not a signal that ends the process
+        done = strike(name)
+        assert (done.returncode, "No space left on device" in done.stderr) == (1, True)
 
 
 @pytest.mark.slow
