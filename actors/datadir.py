@@ -127,7 +127,9 @@ class DataDir:
         """
         self.create()
         with taken(self.path) as fd:
-            sign(fd, self.path, os.getpid())
+            found = self.holder()
+            if found is None or found.pid != os.getpid():  # who handed it over has signed for this process
+                sign(fd, self.path, os.getpid())
             try:
                 yield
             finally:
@@ -151,7 +153,11 @@ class DataDir:
             yield fd
 
     def sign(self, fd: int, pid: int) -> None:
-        """Write into the lock file which process holds it."""
+        """Write into the lock file which process holds it.
+
+        Raises:
+            Unusable: it cannot be written.
+        """
         sign(fd, self.path, pid)
 
     def credentials(self, principals: Iterable[str]) -> dict[str, str]:
@@ -187,7 +193,8 @@ class DataDir:
         Raises:
             Unusable: the file cannot be written.
         """
-        written = msgspec.to_builtins(run) | {"place": place_of(self.path)}
+        with self._named_errors():
+            written = msgspec.to_builtins(run) | {"place": place_of(self.path)}
         self._write("run.json", msgspec.json.encode(written))
 
     def write_login(self, url: str, user: str, secret: str) -> None:

@@ -92,8 +92,8 @@ def sign(fd: int, path: Path, pid: int) -> None:
         Unusable: it cannot be written.
     """
     since = datetime.now(UTC)
-    holder = Holder(pid=pid, since=since, process_start=process_start(pid), place=place_of(path))
     try:
+        holder = Holder(pid=pid, since=since, process_start=process_start(pid), place=place_of(path))
         os.ftruncate(fd, 0)
         os.pwrite(fd, msgspec.json.encode(holder), 0)
     except OSError as error:
@@ -154,7 +154,8 @@ def _handed_over(path: Path) -> int | None:
 
 
 def _lives(holder: Holder) -> bool:
-    return process_start(holder.pid) == holder.process_start
+    start = process_start(holder.pid)
+    return start is not None and start == holder.process_start
 
 
 def _signed(fd: int) -> Holder | None:

@@ -17,7 +17,7 @@ from actors.desk.storewatch import refusal
 from actors.table import TABLE
 from bus import subjects
 from bus.envelope import Stored, digest, open_letter, open_mail
-from bus.errors import BadMail
+from bus.errors import BadMail, NotPermitted
 from bus.ports import Carrier
 from bus.publisher import publish_surely
 from bus.subjects import COMPANY, MAIL_STREAM
@@ -85,12 +85,15 @@ async def tell_settings(ceo: Carrier, settings: Settings) -> None:
     """Send what the settings say of money and missions, and the log does not.
 
     Raises:
-        DeskError: the server does not take it.
+        DeskError: the server does not take it, or has no accounts that may send it.
     """
     try:
         async with asyncio.timeout(_SEND_S):
             await send_limits(ceo, settings)
             await send_settings(ceo, settings)
+    except NotPermitted as error:
+        fix = "Its accounts are of an older coo: include those of coo setup --print-conf."
+        raise DeskError(Exit.UNREACHABLE, f"{error}.", fix) from error
     except TimeoutError as error:
         why = await refusal(ceo, "ceo") or "no answer"
         what = f"The server does not store the company's settings ({why})."

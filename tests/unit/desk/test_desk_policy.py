@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors import messages as m
@@ -136,6 +136,7 @@ wishes = st.builds(
 choices = st.lists(st.sampled_from([key for key, _ in every_key()]), unique=True, max_size=8)
 
 
+@settings(deadline=None, max_examples=50)
 @given(wish=wishes, keys=choices)
 def test_an_option_changes_its_own_term_and_never_what_the_company_asks_for(
     wish: Wish, keys: list[str]
