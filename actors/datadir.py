@@ -1,7 +1,7 @@
 """The folder in which one company lives on one machine.
 
 <path>/coo.json          the schema and the newest nats-server it was used with (`stamp`)
-<path>/lock              held by `coo up` for as long as it runs
+<path>/lock              held by `coo up` for as long as it runs; says who holds it
 <path>/nats/             JetStream's file store: the log, and with it everything the company knows
 <path>/logs/             one file an actor
 <path>/run/              0700: what belongs to the running company
@@ -9,11 +9,12 @@
     run.json             0600: where the running company is found
     <actor>.strikes      0600: which mail has killed its processes
     nats.env             0600: the same for the `nats` command, with the password of who may look
+
+The lock and run.json name the folder that they were written in: in a copy of it they count for nothing.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import string
@@ -26,6 +27,33 @@ from pathlib import Path
 import msgspec
 
 from actors.alive import process_start
+from actors.datalock import (
+    LOCK_VARIABLE,
+    DataDirError,
+    Holder,
+    Locked,
+    Unusable,
+    holder_in,
+    is_here,
+    place_of,
+    short,
+    sign,
+    taken,
+)
+
+__all__ = [
+    "LOCK_VARIABLE",
+    "DataDir",
+    "DataDirError",
+    "Holder",
+    "Locked",
+    "Run",
+    "Unusable",
+    "default_path",
+    "short",
+    "size_bytes",
+    "tail",
+]
 
 # nats-server parses the value of a variable like a value of its configuration: digits alone become a
 # number, `12K` a size, `true` a boolean, `$2a$…` a bcrypt hash, `-` is refused. A letter first, then letters
@@ -33,49 +61,6 @@ from actors.alive import process_start
 _PASSWORD_FIRST = string.ascii_letters
 _PASSWORD_REST = string.ascii_letters + string.digits
 _PASSWORD_LENGTH = 43  # 255 bits
-
-
-class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """The process that holds the lock, as it wrote itself into the lock file."""
-
-    pid: int
-    since: datetime
-    process_start: str | None = None
-
-
-class DataDirError(Exception):
-    """The data directory cannot be used: `what` is wrong, and the `fix` a person can try."""
-
-    def __init__(self, what: str, fix: str) -> None:
-        self.what = what
-        self.fix = fix
-        super().__init__(f"{what}. {fix}")
-
-
-class Locked(DataDirError):
-    """Another `coo up` runs on this data directory; two servers on one store would corrupt the log."""
-
-    def __init__(self, path: Path, holder: Holder | None) -> None:
-        self.path = path
-        self.pid = holder.pid if holder else None
-        self.since = holder.since if holder else None
-        by = f" (pid {holder.pid}, since {holder.since.astimezone():%H:%M})" if holder else ""
-        super().__init__(
-            f"{short(path)} is in use by coo up{by}",
-            "Use it as it is, stop it with coo down, or start another with --data-dir",
-        )
-
-
-class Unusable(DataDirError):
-    """The data directory cannot be made, read or written."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        self.path = path
-        self.reason = reason
-        super().__init__(
-            f"Cannot use the data directory at {short(path)} ({reason})",
-            "Make it readable and writable for this user, or choose another with --data-dir or COO_DATA_DIR",
-        )
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +74,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     pid: int = msgspec.field(default_factory=os.getpid)
     process_start: str | None = msgspec.field(default_factory=lambda: process_start(os.getpid()))
     since: datetime = msgspec.field(default_factory=lambda: datetime.now(UTC))
+
+
+class _Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """The folder that a file was written in."""
+
+    place: str = ""
 
 
 class DataDir:
@@ -127,26 +118,47 @@ class DataDir:
     def lock(self) -> Iterator[None]:
         """Hold the data directory: created if missing, and free again when this process ends in whatever way.
 
-        Leaving removes `run.json`, so that nobody looks for a company that was stopped.
+        A lock that was handed to this process (`reserved`) is taken over. Leaving removes `run.json`, so that
+        nobody looks for a company that was stopped.
 
         Raises:
             Locked: another process, or another lock in this one, holds it.
             Unusable: it cannot be made or written.
         """
         self.create()
-        with self._named_errors():
-            fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            self._take(fd)
+        with taken(self.path) as fd:
+            found = self.holder()
+            if found is None or found.pid != os.getpid():  # who handed it over has signed for this process
+                sign(fd, self.path, os.getpid())
             try:
                 yield
             finally:
                 for name in ("run.json", "nats.env"):
                     with suppress(OSError):
                         (self.run / name).unlink()
-                os.ftruncate(fd, 0)  # `holder` does not try the lock: that would be in a starter's way
-        finally:
-            os.close(fd)
+                with suppress(OSError):  # `holder` does not try the lock: that would be in a starter's way
+                    os.ftruncate(fd, 0)
+
+    @contextmanager
+    def reserved(self) -> Iterator[int]:
+        """Hold the data directory for a process that is yet to be started, which is handed this descriptor.
+
+        Give it LOCK_VARIABLE with the number, and `sign` for it. It keeps the lock beyond this block.
+
+        Raises:
+            Locked, Unusable: as `lock`.
+        """
+        self.create()
+        with taken(self.path) as fd:
+            yield fd
+
+    def sign(self, fd: int, pid: int) -> None:
+        """Write into the lock file which process holds it.
+
+        Raises:
+            Unusable: it cannot be written.
+        """
+        sign(fd, self.path, pid)
 
     def credentials(self, principals: Iterable[str]) -> dict[str, str]:
         """Return one password for each principal, made on first use and the same ever after.
@@ -181,7 +193,9 @@ class DataDir:
         Raises:
             Unusable: the file cannot be written.
         """
-        self._write("run.json", msgspec.json.encode(run))
+        with self._named_errors():
+            written = msgspec.to_builtins(run) | {"place": place_of(self.path)}
+        self._write("run.json", msgspec.json.encode(written))
 
     def write_login(self, url: str, user: str, secret: str) -> None:
         """Write a file that a shell reads so that the `nats` command finds this company, and may look.
@@ -193,7 +207,7 @@ class DataDir:
         self._write("nats.env", text.encode())
 
     def read_run(self) -> Run | None:
-        """Return the running company, None when there is none: no file, or one left by a dead process.
+        """Return the running company, None when there is none: no file, or one of a dead process or a copy.
 
         Raises:
             Unusable: the file cannot be read, or is not one that coo wrote.
@@ -203,28 +217,17 @@ class DataDir:
             return None
         try:
             run = msgspec.json.decode(content, type=Run)
+            place = msgspec.json.decode(content, type=_Placed).place
         except msgspec.DecodeError as error:
             raise Unusable(self.run / "run.json", f"not the JSON that coo wrote: {error}") from error
         start = process_start(run.pid)
-        return run if start and start == run.process_start else None
-
-    def _take(self, fd: int) -> None:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Locked(self.path, _holder(os.pread(fd, 4096, 0))) from error
-        except OSError as error:
-            raise Unusable(self.path, f"this file system has no locks: {error.strerror}") from error
-        os.ftruncate(fd, 0)
-        pid = os.getpid()
-        holder = Holder(pid=pid, since=datetime.now(UTC), process_start=process_start(pid))
-        os.pwrite(fd, msgspec.json.encode(holder), 0)
+        lives = start is not None and start == run.process_start
+        return run if lives and is_here(place, self.path) else None
 
     def holder(self) -> Holder | None:
         """Return who holds the lock now: a process that lives, and no other that got its pid meanwhile."""
         with self._named_errors(), suppress(FileNotFoundError):
-            found = _holder((self.path / "lock").read_bytes())
-            return found if found and process_start(found.pid) == found.process_start else None
+            return holder_in((self.path / "lock").read_bytes(), self.path)
         return None
 
     def _read(self, name: str) -> bytes | None:
@@ -285,20 +288,6 @@ def tail(path: Path, from_byte: int) -> str:
     return ""
 
 
-def _holder(content: bytes) -> Holder | None:
-    try:
-        return msgspec.json.decode(content, type=Holder)
-    except msgspec.DecodeError:  # it was taken a moment ago and not yet signed
-        return None
-
-
 def _password() -> str:
     rest = (secrets.choice(_PASSWORD_REST) for _ in range(_PASSWORD_LENGTH - 1))
     return secrets.choice(_PASSWORD_FIRST) + "".join(rest)
-
-
-def short(path: Path) -> str:
-    """Write a path as a person would: `~` for the home folder."""
-    with suppress(RuntimeError, ValueError):  # no home at all, or another folder
-        return f"~/{path.relative_to(Path.home())}"
-    return str(path)

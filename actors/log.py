@@ -88,7 +88,8 @@ class _Handler(logging.StreamHandler[TextIO]):
         # The standard library would print the line's arguments, unscrubbed.
         error = sys.exc_info()[0]
         name = error.__name__ if error is not None else "unknown"
-        sys.stderr.write(f"a log line of {record.name} was lost: {name}\n")
+        with contextlib.suppress(OSError):  # stderr may be on the same full disk
+            sys.stderr.write(f"a log line of {record.name} was lost: {name}\n")
 
 
 def _opened(file: Path) -> TextIO:

@@ -103,6 +103,18 @@ class Limits(Message, frozen=True):
     origin: Literal["settings", "ceo"] = "settings"
 
 
+class CompanySettings(Message, frozen=True):
+    """What the company's settings say about every mission: published by `coo up`, read by who gives one.
+
+    `terms` are those of a mission that asks for nothing else, `mission_microusd` is its cap if it names no
+    budget. `models` has every model that a mission may name, with the most tokens of one answer of it.
+    """
+
+    terms: Terms
+    mission_microusd: int
+    models: dict[str, int]
+
+
 class Decision(Message, frozen=True):
     """The CEO's answer to a request, quoting the digest of exactly what was asked.
 

@@ -7,12 +7,12 @@ there is room again. Nothing is lost meanwhile: whoever publishes repeats it unt
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 from pathlib import Path
 
+from actors.disk import shortage, unwritable
+
 _LOOK_S = 1.0
-_PROBE_BYTES = 2 * 1024 * 1024
+PROBE_BYTES = 2 * 1024 * 1024
 """Twice the largest message, so that the first one after the restart does not hit the wall again."""
 
 _FULL_BYTES = 1024 * 1024
@@ -24,12 +24,12 @@ _BROKEN = b"critical write error"
 async def broken(folder: Path, log: Path, start: int) -> str:
     """Return why a server cannot write to its folder: it says so in its log, from byte `start` on.
 
-    Its log may be on the same disk, so a disk without room counts, too.
+    Its log may be on the same disk, so a disk that takes no new file counts, too.
     """
     seen = start
     while True:
-        if await asyncio.to_thread(_free_bytes, folder) < _FULL_BYTES:
-            return "no space left on device"
+        if why := await asyncio.to_thread(shortage, folder, _FULL_BYTES):
+            return why
         text = await asyncio.to_thread(_read, log, seen)
         whole = text.rpartition(b"\n")[0]
         for line in whole.splitlines():
@@ -41,27 +41,14 @@ async def broken(folder: Path, log: Path, start: int) -> str:
 
 async def writable(folder: Path) -> None:
     """Return when a file of 2 MiB can be written to a folder and to its disk."""
-    while not await asyncio.to_thread(_writes, folder):
+    while await asyncio.to_thread(unwritable, folder, PROBE_BYTES):
         await asyncio.sleep(_LOOK_S)
 
 
 def _read(log: Path, start: int) -> bytes:
-    with log.open("rb") as file:
-        file.seek(start)
-        return file.read()
-
-
-def _free_bytes(folder: Path) -> int:
-    disk = os.statvfs(folder)
-    return disk.f_frsize * (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail)
-
-
-def _writes(folder: Path) -> bool:
     try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(_PROBE_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        return False
-    return True
+        with log.open("rb") as file:
+            file.seek(start)
+            return file.read()
+    except OSError:  # it could not be made, or somebody removed it
+        return b""

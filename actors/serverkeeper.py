@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
 from actors.children import cause
 from actors.server import NatsServer
 from actors.serverbinary import ServerError
-from actors.supervisor import ProcessEvent, RestartPolicy, Restarts
+from actors.supervisor import Hindrance, ProcessEvent, RestartPolicy, Restarts, hindered
 
 NAME = "nats-server"
 
@@ -34,8 +34,11 @@ async def keep(
     on_event: Callable[[ProcessEvent], None],
     policy: RestartPolicy | None = None,
     random: Random | None = None,
+    hindrance: Hindrance | None = None,
 ) -> None:
     """Keep a started server running until cancelled; cancel it before the server is stopped.
+
+    While `hindrance` finds something it is not started again, and its end does not count.
 
     Raises:
         ServerGivenUp: it ended too often, or could not be started again.
@@ -49,18 +52,19 @@ async def keep(
         if loop.time() - started_s >= policy.healthy_after_s:
             restarts.forget()  # it did its work: what ended it is not what it does
         while True:
+            ended = ProcessEvent("crashed", NAME, pid, None, reason, server.log_tail())
+            if await hindered(ended, hindrance, on_event):
+                restarts.forget()
             delay_s = restarts.delay_s(now_s=loop.time(), ran_s=loop.time() - started_s)
             if delay_s is None:
                 raise ServerGivenUp(reason, server.log)
-            on_event(
-                ProcessEvent("crashed", NAME, pid, None, reason, server.log_tail(), restart_in_s=delay_s)
-            )
+            on_event(replace(ended, restart_in_s=delay_s))
             await asyncio.sleep(delay_s)
             started_s = loop.time()
             try:
                 await server.restart()
                 break
-            except ServerError as error:  # such as a port that somebody else took meanwhile
+            except (ServerError, OSError) as error:  # such as a port that somebody else took meanwhile
                 reason = str(error)
         on_event(ProcessEvent("started", NAME, server.pid))
 

@@ -114,12 +114,19 @@ def count_dead(path: Path) -> list[tuple[str, int, int]]:
 def _opened(path: Path) -> tuple[int, mmap.mmap]:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if os.fstat(fd).st_size < _SIZE:
-            os.truncate(fd, _SIZE)
+        _reserve(fd)
         return fd, mmap.mmap(fd, _SIZE)
     except BaseException:
         os.close(fd)
         raise
+
+
+def _reserve(fd: int) -> None:
+    """Give the file its whole size on the disk: a write to a map without room there is a SIGBUS."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(fd, 0, _SIZE)
+    elif os.fstat(fd).st_size < _SIZE:
+        os.truncate(fd, _SIZE)
 
 
 def _count_dead(fd: int, mapped: mmap.mmap) -> list[tuple[str, int, int]]:

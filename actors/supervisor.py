@@ -2,7 +2,7 @@
 
                         died                             delay over
     started ────────────────────────────▶ crashed ─────────────────────▶ started
-       │                                     │
+       │     stuck until the world is mended │
        │ stop                                │ too many crashes, or exit code 78
        ▼                                     ▼
     stopped                               given up
@@ -71,7 +71,7 @@ class ProcessEvent:
 
     started: it runs. crashed: it died unasked, with exit code 0 too, and starts again after `restart_in_s`.
     gave_up: it died and is not started again; the others go on. stopped: it ended after it was asked to.
-    stuck: it runs and can do nothing until a person has done something about `reason`.
+    stuck: it can do nothing until somebody has done something about `reason`; then it goes on by itself.
     `reason` says why for a person, `tail` is the end of what this run wrote.
     """
 
@@ -84,8 +84,34 @@ class ProcessEvent:
     restart_in_s: float = 0.0
 
 
+Hindrance = Callable[[ProcessEvent], Awaitable[str]]
+"""Says what outside a process that ended keeps it from running now, such as a full disk; "" is nothing."""
+
 Release = Callable[[str, Held, Callable[[], Iterable[str]]], Awaitable[None]]
 """Gives back what a dead process held: its name, what it had told, and what the living hold when asked."""
+
+
+async def hindered(
+    ended: ProcessEvent,
+    hindrance: Hindrance | None,
+    on_event: Callable[[ProcessEvent], None],
+    stopping: asyncio.Event | None = None,
+) -> bool:
+    """Wait until nothing outside a process that ended keeps it from running, or until `stopping`.
+
+    Returns whether something did: then its end says nothing about it, and does not count.
+    """
+    why = await hindrance(ended) if hindrance else ""
+    if not hindrance or not why:
+        return False
+    on_event(replace(ended, kind="stuck", reason=why))
+    never = stopping or asyncio.Event()
+    while why and not never.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await never.wait()
+        why = await hindrance(ended)
+    return True
 
 
 class Restarts:
@@ -133,7 +159,8 @@ class Supervisor:
     `on_event` is called in the event loop and must not block; what it raises ends that process and is
     raised by `wait` and `stop`. The loop's thread must outlive the processes (see the death signal above).
     With `release`, each process inherits a pipe on which it tells what it holds (`actors.held`), and
-    `release` is awaited when it has died, before it is started again; it must not raise.
+    `release` is awaited when it has died, before it is started again. While `hindrance` finds something it
+    is not started again, and its death does not count. Neither must raise.
     """
 
     def __init__(
@@ -144,8 +171,10 @@ class Supervisor:
         *,
         random: Random | None = None,
         release: Release | None = None,
+        hindrance: Hindrance | None = None,
     ) -> None:
         random = random or Random()
+        self._hindrance = hindrance
         self._release = release
         self._policy = policy
         self._on_event = on_event
@@ -213,6 +242,9 @@ class Supervisor:
             while self._asked is None:
                 started_s = loop.time()
                 ended = await self._run(child)
+                hindrance = self._hindrance if self._asked is None else None
+                if await hindered(ended, hindrance, self._on_event, self._stopping):
+                    continue
                 delay_s = self._after(child, ended, now_s=loop.time(), ran_s=loop.time() - started_s)
                 if delay_s is None:
                     return

@@ -36,6 +36,7 @@ def _rows() -> tuple[Row, ...]:
         *rows("mission", "ceo", "coo", m.Mission),
         *rows("control", "ceo", "coo", m.Control),
         *rows("limits", "ceo", "budget", m.Limits),
+        *rows("settings", "ceo", "ceo", m.CompanySettings),
         *rows("decision", "ceo", "approval", m.Decision),
         *rows("task", "coo", _WORKERS, m.Task),
         *rows("hold_work", "coo", _WORKERS, m.HoldWork),

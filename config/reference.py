@@ -38,6 +38,10 @@ approvals:
 An unknown key is an error that names the file and the line. `<name>` stands for a name of your choice.
 Amounts of money are decimals with at most six places, and are never turned into floats. Secrets are read
 from the environment only, under the names that `models.key_env` lists; no setting holds one.
+
+What decides about a mission is what the company was started with: `coo up` publishes it in the log, and
+`coo mission` takes it from there. Of a terminal's own file and variables `coo mission` says what does not
+count. Its options win, but `--approve none` does not take away what `approvals.ask` asks for.
 """
 
 _KINDS = {"usd": "US dollars", "bytes": "bytes", "s": "seconds", "days": "days", "mtok": "US dollars"}

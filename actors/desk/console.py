@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from actors.desk.launch import Company
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 SCRIPTED = "scripted — answers are canned and prices are invented"
 NOT_ENFORCED = "authority: not enforced"
+_NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 ANYBODY = "anybody who reaches that server can write any mail, approvals too (coo setup --print-conf)"
 
 
@@ -38,7 +40,7 @@ class Console:
     def event(self, event: ProcessEvent) -> None:
         """Report what becomes of a process; the first start of each is no news."""
         back = event.name in self._down
-        if event.kind in ("crashed", "gave_up"):
+        if event.kind in ("crashed", "gave_up", "stuck"):
             self._down.add(event.name)
         elif event.kind == "started":
             self._down.discard(event.name)
@@ -65,22 +67,40 @@ class Console:
 
     def note(self, line: str) -> None:
         """Tell a person something that is no data."""
-        print(f"coo: {line}", file=sys.stderr, flush=True)
+        _write(f"coo: {line}", sys.stderr)
 
     def _line(self, **fields: Any) -> None:
-        print(json.dumps(fields), flush=True)
+        _write(json.dumps(fields), sys.stdout)
+
+
+def _write(line: str, stream: TextIO) -> None:
+    """Write a line at once; a disk without room, which it may be about, must not end what it tells of."""
+    try:
+        print(line, file=stream, flush=True)
+    except OSError as error:
+        if error.errno not in _NO_DISK:
+            raise
 
 
 def _told(event: ProcessEvent) -> str:
     match event.kind:
         case "started":
-            return f"{event.name} runs again (pid {event.pid})"
+            if event.pid is None:
+                return f"the {event.name} takes messages again"
+            again = "writes its files again" if event.pid == os.getpid() else "runs again"
+            return f"{event.name} {again} (pid {event.pid})"
         case "crashed":
             again = f"in {event.restart_in_s:.1f} s" if event.restart_in_s else "at once"
             return f"{event.name} died ({event.reason}); starting it again {again}"
+        case "stuck" if event.pid == os.getpid():
+            return f"coo up cannot write its files ({event.reason}); the company goes on, log lines are lost"
+        case "stuck" if event.pid is None and event.returncode is None:
+            return (
+                f"the {event.name} takes no message ({event.reason}); nothing is lost, everybody waits for it"
+            )
         case "stuck":
             calm = "nothing is lost, and it goes on by itself when that is mended"
-            return f"{event.name} cannot write ({event.reason}): make room; {calm}"
+            return f"{event.name} cannot go on ({event.reason}); {calm}"
         case "gave_up":
             said = [line for line in event.tail.splitlines() if not line.startswith("{")][-1:]
             why = f": {said[0]}" if said else ""

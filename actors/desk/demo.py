@@ -105,9 +105,11 @@ async def _mission(ceo: JetStreamCarrier, plan: Plan, *, as_json: bool) -> Exit:
     """Give the mission, answer its gate, and show all of it."""
     from actors.desk.follow import Watch
     from actors.desk.order import Wish, publish, resolve
+    from actors.desk.policy import company_settings
     from actors.desk.screen import out
 
-    order = resolve(Wish(goal=GOAL, budget=BUDGET, approve="release", model="scripted"), plan.settings)
+    wish = Wish(goal=GOAL, budget=BUDGET, approve="release", model="scripted")
+    order = resolve(wish, company_settings(plan.settings))
     await publish(ceo, order)
     if not as_json:
         out(f'\n$ coo mission "{GOAL}" --budget {BUDGET} --approve release --follow', "bold")

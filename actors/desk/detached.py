@@ -15,7 +15,7 @@ from typing import Any
 
 from actors import ephemeral as ephemeral_data
 from actors.alive import process_start
-from actors.datadir import DataDir, Holder, size_bytes
+from actors.datadir import LOCK_VARIABLE, DataDir, Holder, size_bytes
 from actors.desk.console import block, next_steps
 from actors.desk.errors import DeskError, Exit
 
@@ -37,19 +37,20 @@ def start(path: Path | None, *, ephemeral: bool, as_json: bool) -> int:
         DeskError: what `coo up` says is wrong.
     """
     data_dir = DataDir(ephemeral_data.make(path) if ephemeral else path)
-    data_dir.create()
-    log = data_dir.logs / LOG
-    begin = size_bytes(log)
-    process = _spawn(data_dir, log)
-    try:
-        told = _until_ready(process, log, begin)
-    except BaseException:
-        _end(process)
-        if ephemeral:
-            import shutil
+    with data_dir.reserved() as lock:  # of several at once one goes on: nobody else writes into its log
+        log = data_dir.logs / LOG
+        begin = size_bytes(log)
+        process = _spawn(data_dir, log, lock)
+        try:
+            data_dir.sign(lock, process.pid)
+            told = _until_ready(process, log, begin)
+        except BaseException:
+            _end(process)
+            if ephemeral:
+                import shutil
 
-            shutil.rmtree(data_dir.path, ignore_errors=True)
-        raise
+                shutil.rmtree(data_dir.path, ignore_errors=True)
+            raise
     if as_json:
         print(json.dumps(told))
     else:
@@ -63,7 +64,7 @@ def _stop_line(told: dict[str, Any]) -> str:
     return f"stop it: coo down{elsewhere(told)}"
 
 
-def _spawn(data_dir: DataDir, log: Path) -> subprocess.Popen[bytes]:
+def _spawn(data_dir: DataDir, log: Path, lock: int) -> subprocess.Popen[bytes]:
     given = [word for word in sys.argv[1:] if word not in ("-d", "--detach", "--json")]
     argv = [sys.executable, "-P", "-m", "actors.desk.main", *given, "--json"]
     with log.open("ab") as output:
@@ -72,6 +73,8 @@ def _spawn(data_dir: DataDir, log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            pass_fds=(lock,),
+            env={**os.environ, LOCK_VARIABLE: str(lock)},
             start_new_session=True,
         )
 

@@ -49,10 +49,11 @@ class Failover:
 
         What killed it is counted before anybody gets that mail again.
         """
-        with _never_raising(name):
+        with _never_raising(name):  # a mark that cannot be counted now is counted by who starts next
             for actor in _actors(name):
                 for mailbox, seq, strikes in count_dead(self._data_dir.strikes(actor)):
                     _tell(mailbox, seq, strikes, name)
+        with _never_raising(name):
             async with asyncio.timeout(_LONGEST_S):
                 await self._supervisor.give_back(_own(name, held.subjects))
                 await self._look(name, held, living)
@@ -68,7 +69,7 @@ class Failover:
                 await self._look(name, held, living)
 
     async def _look(self, name: str, held: Held, living: Living) -> None:
-        for mailbox in _mailboxes(name):
+        for mailbox in mailboxes_of(name):
             await self._supervisor.give_back(await self._unseen(mailbox, held, living))
 
     async def close(self) -> None:
@@ -109,7 +110,8 @@ def _actors(process: str) -> list[str]:
     return [actor for actor in TABLE.processes if process == actor or process.startswith(f"{actor}-")]
 
 
-def _mailboxes(process: str) -> list[str]:
+def mailboxes_of(process: str) -> list[str]:
+    """Return the mailboxes that a process serves, by its name."""
     return [mailbox.name for actor in _actors(process) for mailbox in TABLE.mailboxes_of(actor)]
 
 
@@ -129,7 +131,7 @@ def _prefix(mailbox: str) -> str:
 
 def _own(process: str, ack_subjects: Iterable[str]) -> list[str]:
     """Return the ack subjects that a process can hold: it might tell any."""
-    prefixes = {_prefix(mailbox) for mailbox in _mailboxes(process)}
+    prefixes = {_prefix(mailbox) for mailbox in mailboxes_of(process)}
     return [subject for subject in ack_subjects if prefix_of(subject) in prefixes]
 
 

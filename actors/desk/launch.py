@@ -6,7 +6,7 @@ Actors end before their server does, so that what they hold is finished and thei
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version as package_version
@@ -19,8 +19,11 @@ from actors.desk.announcing import announce_versions
 from actors.desk.connection import is_guarded, password, session
 from actors.desk.errors import DeskError, Exit
 from actors.desk.failover import Failover
-from actors.desk.limits import send_limits
+from actors.desk.hindrances import Hindrances, watch_files
+from actors.desk.policy import tell_settings
 from actors.desk.processes import specs
+from actors.desk.serving import until_serving, waiting
+from actors.desk.storewatch import watch_store
 from actors.server import NatsServer, PortTaken, StillRunning, StoreElsewhere
 from actors.serverbinary import ServerError, configuration_file, find, version
 from actors.serverkeeper import NAME as SERVER
@@ -30,9 +33,7 @@ from actors.table import TABLE
 from bus import setup
 from bus.authority import ADMIN, OPERATOR, SUPERVISOR, principals, variable
 from bus.errors import BusError, TopologyConflict, Unreachable
-from bus.jetstream import JetStreamCarrier
 from bus.structured import structlog
-from bus.subjects import MAIL_STREAM
 from bus.topology import Topology, topology
 from config.settings import Settings
 
@@ -42,8 +43,6 @@ Tell = Callable[[ProcessEvent], None]
 
 START_S = 60.0
 """Time until every actor must serve. They take one or two seconds; a busy machine ten."""
-
-_POLL_S = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +64,7 @@ class Company:
     """A company whose actors all serve.
 
     `guarded`: there are credentials, so that the broker can tell who writes. `lost` says who was given up,
-    and why.
+    and why. `told`: the run file is there; `untold`: it is no longer true.
     """
 
     plan: Plan
@@ -76,9 +75,26 @@ class Company:
     origin: str = ""
     lost: dict[str, str] = field(default_factory=dict)
     keeper: asyncio.Task[None] | None = None
+    hindrances: Hindrances
+    told: bool = False
+    untold: bool = False
+
+    def save_run(self) -> str:
+        """Write what is not yet in the run file; return what was in the way, "" if nothing was."""
+        try:
+            if self.untold:
+                self.write_run()
+        except DataDirError as error:
+            return error.what
+        self.untold = False
+        return ""
 
     def write_run(self) -> None:
-        """Tell the machine's other commands where this company is."""
+        """Tell the machine's other commands where this company is.
+
+        Raises:
+            Unusable: the file cannot be written.
+        """
         self.plan.data_dir.write_run(
             Run(
                 url=self.url,
@@ -118,7 +134,14 @@ async def launched(plan: Plan, tell: Tell) -> AsyncIterator[Company]:
         async with AsyncExitStack() as stack:
             stack.enter_context(plan.data_dir.lock())
             passwords = _passwords(plan)
-            company = Company(plan=plan, url=plan.server or "", server=None, supervisor=Supervisor([], tell))
+            hindrances = Hindrances(plan.data_dir)
+            company = Company(
+                plan=plan,
+                url=plan.server or "",
+                server=None,
+                supervisor=Supervisor([], tell),
+                hindrances=hindrances,
+            )
             if plan.server is None:
                 await _serve_here(company, passwords, stack, tell)
             else:
@@ -127,6 +150,9 @@ async def launched(plan: Plan, tell: Tell) -> AsyncIterator[Company]:
             company.write_run()
             if company.server is not None:
                 plan.data_dir.write_login(company.url, ADMIN, passwords[ADMIN])
+            company.told = True
+            watch = watch_files(plan.data_dir, _listener(company, tell), company.save_run)
+            stack.push_async_callback(_cancelled, asyncio.create_task(watch))
             yield company
 
 
@@ -136,16 +162,20 @@ async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExit
         async with asyncio.timeout(START_S), session(company.url, ADMIN, passwords[ADMIN]) as admin:
             await setup.apply(admin, wanted(plan.settings))
             await announce_versions(company.url, passwords[OPERATOR])
-            async with session(company.url, "ceo", passwords["ceo"]) as ceo:
-                await send_limits(ceo, plan.settings)
-                if company.server is None:
-                    company.guarded = all(passwords.values()) and await is_guarded(ceo, passwords["ceo"])
+            ceo = await stack.enter_async_context(session(company.url, "ceo", passwords["ceo"]))
+            await tell_settings(ceo, plan.settings)
+            if company.server is None:
+                company.guarded = all(passwords.values()) and await is_guarded(ceo, passwords["ceo"])
             crew = specs(plan.settings, plan.data_dir, company.url, passwords, plan.replicas)
             release = await _failover(company, passwords, stack)
-            company.supervisor = Supervisor(crew, _listener(company, tell), release=release)
-            before = await _waiting(admin, [mailbox.name for mailbox in TABLE.mailboxes])
+            company.supervisor = Supervisor(
+                crew, _listener(company, tell), release=release, hindrance=company.hindrances.of_actor
+            )
+            before = await waiting(admin, [mailbox.name for mailbox in TABLE.mailboxes])
             await stack.enter_async_context(company.supervisor)
-            await _until_serving(admin, company, before)
+            await until_serving(admin, before, plan.replicas, company.lost)
+        watch = watch_store(ceo, "ceo", _listener(company, tell))
+        stack.push_async_callback(_cancelled, asyncio.create_task(watch))
     except TimeoutError as error:
         raise DeskError(
             Exit.UNREACHABLE, f"The actors do not serve after {START_S:g} s.", "See why: coo logs"
@@ -168,7 +198,8 @@ async def _serve_here(
     server = NatsServer(binary, configuration_file(), data.nats, data.run, plan.port, env, log=log)
     company.server = await stack.enter_async_context(server)
     company.url = server.url
-    company.keeper = asyncio.create_task(keep(server, _listener(company, tell)))
+    keeping = keep(server, _listener(company, tell), hindrance=company.hindrances.of_server)
+    company.keeper = asyncio.create_task(keeping)
     stack.push_async_callback(_cancelled, company.keeper)
 
 
@@ -188,6 +219,7 @@ async def _failover(company: Company, passwords: Mapping[str, str], stack: Async
     except DeskError as error:
         log.warning("failover.off", reason=error.what, so="mail of a dead process waits for ack_wait")
         return None
+    company.hindrances.admin = admin
     failover = Failover(supervisor, admin, company.plan.data_dir)
     stack.push_async_callback(failover.close)
     return failover.release
@@ -204,39 +236,15 @@ def wanted(settings: Settings) -> Topology:
     )
 
 
-async def _until_serving(admin: JetStreamCarrier, company: Company, before: dict[str, int]) -> None:
-    """Wait until every process has asked its mailboxes for mail; `before` is who asked without them.
-
-    Raises:
-        DeskError: one was given up before it did.
-    """
-    asked = dict(before)  # on somebody else's server others may ask too, and requests of the dead run out
-    while asked or company.lost:
-        for name, reason in company.lost.items():
-            what = f"{name} does not start: {reason}."
-            raise DeskError(Exit.UNREACHABLE, what, f"See why: coo logs {name}")
-        for name, now in (await _waiting(admin, asked)).items():
-            if now >= asked[name] + company.plan.replicas:
-                del asked[name]
-            else:
-                asked[name] = min(asked[name], now)
-        await asyncio.sleep(_POLL_S)
-
-
-async def _waiting(admin: JetStreamCarrier, mailboxes: Iterable[str]) -> dict[str, int]:
-    """Return how many requests for mail are open at each mailbox."""
-    infos = {name: f"$JS.API.CONSUMER.INFO.{MAIL_STREAM}.{name}" for name in mailboxes}
-    return {name: (await admin.api(info, {})).get("num_waiting", 0) for name, info in infos.items()}
-
-
 def _listener(company: Company, tell: Tell) -> Tell:
     """Keep book of who is lost and where everybody is, then pass the event on."""
 
     def on_event(event: ProcessEvent) -> None:
         if event.kind == "gave_up":
             company.lost[event.name] = event.reason
-        if event.kind in ("started", "gave_up") and company.plan.data_dir.read_run() is not None:
-            company.write_run()
+        if event.kind in ("started", "gave_up") and company.told:
+            company.untold = True
+            company.save_run()  # a disk without room is told of, and tried again, by who watches it
         tell(event)
 
     return on_event

@@ -13,9 +13,10 @@ from actors.desk.main import DataDirOption, JsonOption, ServerOption, run
 
 if TYPE_CHECKING:
     from actors.desk.deliver import Delivery
-    from actors.desk.order import Order
+    from actors.desk.order import Draft
     from actors.desk.record import Record
     from bus.jetstream import JetStreamCarrier
+    from config.settings import Settings
 
 Text = Optional[str]  # noqa: UP045 - typer reads annotations at run time
 
@@ -76,7 +77,8 @@ def mission(
 ) -> None:
     """Give the company a mission and a budget. Prints the mission's id once the log has it."""
     from actors.desk.deliver import check_target
-    from actors.desk.order import Wish, resolve
+    from actors.desk.order import Wish, read
+    from actors.desk.settings import load_settings
 
     waits = following or wait or target is not None
     waiting = _waiting(waits, following, as_json, timeout, target)
@@ -89,11 +91,11 @@ def mission(
         deadline=deadline,
         priority=priority,
     )
-    order = resolve(wish)
+    draft, own = read(wish), load_settings()
     if target is not None:
         check_target(target)
     progress = _Progress()
-    work = _mission(progress, order, waiting if waits else None, as_json, data_dir, server)
+    work = _mission(progress, draft, own, waiting if waits else None, as_json, data_dir, server)
     _interruptible(progress, work)
 
 
@@ -127,7 +129,8 @@ def _interruptible(progress: _Progress, work: Any) -> None:
 
 async def _mission(
     progress: _Progress,
-    order: Order,
+    draft: Draft,
+    own: Settings,
     waiting: Waiting | None,
     as_json: bool,
     data_dir: Path | None,
@@ -135,13 +138,15 @@ async def _mission(
 ) -> Exit:
     from actors.desk.connection import authority, connected
     from actors.desk.limits import with_cap
-    from actors.desk.order import publish
+    from actors.desk.order import publish, settle
+    from actors.desk.policy import counting
     from actors.desk.screen import note, out, out_json
     from actors.money import usd
 
     async with connected(data_dir, server) as carrier:
-        progress.name = order.name
-        order = await with_cap(carrier, order)
+        progress.name = draft.name
+        company, uncounted = await counting(carrier, own)
+        order = await with_cap(carrier, settle(draft, company))
         repeated = await publish(carrier, order)
         progress.published = True
         if as_json:
@@ -152,6 +157,8 @@ async def _mission(
             out(order.name)
             budget = usd(order.mission.budget_microusd)
             note(f"{'already published' if repeated else 'published'}, for at most ${budget}")
+        if uncounted:
+            note(f"coo: {uncounted}")
         if waiting is None:
             note(f"Watch it: coo follow {order.name}")
             return Exit.DONE

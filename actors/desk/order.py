@@ -8,11 +8,15 @@ import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO, Literal
+
+import msgspec
 
 from actors import messages as m
 from actors.desk.errors import DeskError, Exit
+from actors.desk.policy import company_settings
 from actors.desk.screen import plain
+from actors.desk.settings import load_settings
 from actors.money import NotAnAmount, parse_usd
 from actors.table import TABLE
 from bus import subjects
@@ -21,9 +25,6 @@ from bus.errors import BadLetter, BadMail, DecisionChanged
 from bus.ports import Carrier
 from bus.publisher import publish_surely
 from bus.subjects import MAIL_STREAM
-
-if TYPE_CHECKING:
-    from config.settings import Settings
 
 MAX_GOAL_BYTES = 16 * 1024
 _READ_BYTES = 1024 * 1024
@@ -40,7 +41,7 @@ def _wrong(what: str, fix: str = "") -> DeskError:
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
-    """The options of `coo mission` as they were typed; None is what the settings say."""
+    """The options of `coo mission` as they were typed; None is what the company's settings say."""
 
     goal: str
     budget: str | None = None
@@ -52,6 +53,19 @@ class Wish:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A wish whose every option is right, whatever the company's settings say of it."""
+
+    name: str
+    goal: str
+    budget: int | None
+    approve: Literal["release", "none"] | None
+    model: str | None
+    deadline_s: int | None
+    priority: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Order:
     """A mission ready to be published, and its id. `by_default`: nobody said what it may cost."""
 
@@ -60,22 +74,54 @@ class Order:
     by_default: bool = False
 
 
-def resolve(wish: Wish, settings: Settings | None = None) -> Order:
-    """Check an order and fill in what the settings say, those in force by default.
+def resolve(wish: Wish, company: m.CompanySettings | None = None) -> Order:
+    """Check an order and fill in what the company's settings say; without them, this terminal's.
 
     Raises:
         DeskError: something is wrong with it, or with the settings.
     """
+    draft = read(wish)
+    return settle(draft, company or company_settings(load_settings()))
+
+
+def read(wish: Wish) -> Draft:
+    """Check an order as far as it can be without the company's settings, and read its goal.
+
+    Raises:
+        DeskError: something is wrong with it.
+    """
     if wish.key is not None and not wish.key.strip():
         raise _wrong("--id needs a key that is not empty.")
-    goal = read_goal(wish.goal)
-    budget = None if wish.budget is None else read_budget(wish.budget)
-    settings = settings or _settings()
-    cap = settings.limits.mission_microusd if budget is None else budget
+    return Draft(
+        name=mission_id(wish.key),
+        goal=read_goal(wish.goal),
+        budget=None if wish.budget is None else read_budget(wish.budget),
+        approve=_read_approve(wish.approve),
+        model=wish.model,
+        deadline_s=None if wish.deadline is None else read_duration(wish.deadline, "--deadline"),
+        priority=wish.priority,
+    )
+
+
+def _read_approve(text: str | None) -> Literal["release", "none"] | None:
+    match text:
+        case None | "release" | "none":
+            return text
+        case _:
+            raise _wrong(f"--approve: {plain(text, 80)} is not known. Write release, or none.")
+
+
+def settle(draft: Draft, company: m.CompanySettings) -> Order:
+    """Fill in what the company's settings say. An option wins over them, but not over what they ask for.
+
+    Raises:
+        DeskError: the order names what the company has not, or takes away what it asks for.
+    """
+    cap = company.mission_microusd if draft.budget is None else draft.budget
     if cap <= 0:
         raise _wrong("limits.mission_usd is 0, so a mission needs a --budget of its own.")
-    mission = m.Mission(goal=goal, budget_microusd=cap, terms=_terms(wish, settings))
-    return Order(name=mission_id(wish.key), mission=mission, by_default=budget is None)
+    mission = m.Mission(goal=draft.goal, budget_microusd=cap, terms=_terms(draft, company))
+    return Order(name=draft.name, mission=mission, by_default=draft.budget is None)
 
 
 def mission_id(key: str | None) -> str:
@@ -151,46 +197,22 @@ def read_duration(text: str, option: str) -> int:
     return seconds
 
 
-def _settings() -> Settings:
-    from config.settings import ConfigError, load
-
-    try:
-        return load()
-    except ConfigError as error:
-        raise _wrong(str(error).rstrip("."), "coo config validate shows every problem.") from error
-
-
-def _terms(wish: Wish, settings: Settings) -> m.Terms:
-    models: dict[str, str] = settings.models.roles.model_dump()
-    if wish.model is not None:
-        if wish.model not in settings.models.catalog:
-            known = ", ".join(sorted(settings.models.catalog))
-            raise _wrong(f"--model: there is no model {plain(wish.model, 80)}.", f"There is: {known}.")
-        models = dict.fromkeys(models, wish.model)
-    if wish.approve not in (None, "release", "none"):
-        raise _wrong(f"--approve: {plain(wish.approve, 80)} is not known. Write release, or none.")
-    ask = "release" in settings.approvals.ask if wish.approve is None else wish.approve == "release"
-    deadline = wish.deadline
-    return m.Terms(
-        models=models,
-        max_output_tokens=max(settings.models.catalog[name].max_output_tokens for name in models.values()),
-        ask_release=ask,
-        ask_raise="raise" in settings.approvals.ask,
-        on_new_day=settings.approvals.on_new_day,
-        max_rounds=settings.mission.max_rounds,
-        max_loops=settings.mission.max_loops,
-        max_mails=settings.mission.max_mails,
-        max_tasks=settings.mission.max_tasks,
-        deadline_s=settings.mission.deadline_s if deadline is None else read_duration(deadline, "--deadline"),
-        pause_timeout_s=settings.mission.pause_timeout_s,
-        approval_timeout_s=settings.approvals.timeout_s,
-        run_timeout_s=settings.mission.run_timeout_s,
-        margin_percent=settings.limits.safety_margin_percent,
-        call_tokens=settings.mission.call_tokens,
-        role_tokens={role: cap for role, cap in settings.mission.role_tokens if cap is not None},
-        priority=wish.priority,
-        park_after_s=settings.mission.park_after_s,
-    )
+def _terms(draft: Draft, company: m.CompanySettings) -> m.Terms:
+    chosen: dict[str, object] = {"priority": draft.priority}
+    if draft.model is not None:
+        if draft.model not in company.models:
+            known = ", ".join(sorted(company.models))
+            raise _wrong(f"--model: there is no model {plain(draft.model, 80)}.", f"There is: {known}.")
+        chosen["models"] = dict.fromkeys(company.terms.models, draft.model)
+        chosen["max_output_tokens"] = company.models[draft.model]
+    if draft.approve == "none" and company.terms.ask_release:
+        what = "--approve none: this company asks before every release (approvals.ask)."
+        raise _wrong(what, "Leave the option out, or change the company's settings and start it again.")
+    if draft.approve == "release":
+        chosen["ask_release"] = True
+    if draft.deadline_s is not None:
+        chosen["deadline_s"] = draft.deadline_s
+    return msgspec.structs.replace(company.terms, **chosen)
 
 
 # -- publishing -----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import msgspec
 import pytest
 
 from actors.alive import process_start
-from actors.datadir import DataDir, Locked, Run, Unusable, default_path
+from actors.datadir import LOCK_VARIABLE, DataDir, Locked, Run, Unusable, default_path
 
 URL = "nats://127.0.0.1:4222"
 
@@ -157,3 +158,69 @@ def test_a_folder_that_nobody_can_write_is_one_clear_error(tmp_path: Path) -> No
     tmp_path.chmod(0o500)
     with pytest.raises(Unusable, match="Permission denied"):
         DataDir(tmp_path).create()
+
+
+def test_what_a_copy_says_of_a_running_company_counts_for_nothing(data: DataDir, tmp_path: Path) -> None:
+    copy, moved = DataDir(tmp_path / "copy"), DataDir(tmp_path / "moved")
+    with data.lock():
+        data.write_run(Run(url=URL))
+        subprocess.run(["cp", "-a", str(data.path), str(copy.path)], check=True)
+        assert (copy.read_run(), copy.holder()) == (None, None)
+        with copy.lock():
+            assert copy.read_run() is None
+        data.path.rename(moved.path)
+        run, holder = moved.read_run(), moved.holder()
+        assert run is not None
+        assert holder is not None
+        assert (run.url, holder.pid) == (URL, os.getpid())
+
+
+def test_what_an_older_coo_wrote_still_counts(data: DataDir) -> None:
+    with data.lock():
+        (data.run / "run.json").write_bytes(msgspec.json.encode(Run(url=URL)))
+        assert data.read_run() is not None
+
+
+def test_the_run_file_of_a_folder_that_is_gone_is_a_named_error(data: DataDir) -> None:
+    shutil.rmtree(data.path)
+    with pytest.raises(Unusable, match="No such file"):
+        data.write_run(Run(url=URL))
+
+
+HANDED = """
+import sys, time
+from pathlib import Path
+from actors.datadir import DataDir
+with DataDir(Path(sys.argv[1])).lock():
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_a_lock_is_handed_over_and_ends_with_who_has_it_now(data: DataDir) -> None:
+    with data.reserved() as fd:
+        child = subprocess.Popen(
+            [sys.executable, "-c", HANDED, str(data.path)],
+            env={**os.environ, LOCK_VARIABLE: str(fd)},
+            pass_fds=(fd,),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        data.sign(fd, child.pid)
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"held\n"
+    with pytest.raises(Locked) as refused, data.lock():
+        pass
+    assert refused.value.pid == child.pid
+    child.communicate(b"\n")
+    with data.lock():
+        pass
+
+
+@pytest.mark.parametrize("given", ["", "x", "-1", "999999", "0"])
+def test_what_is_not_the_lock_of_this_folder_is_not_taken_for_it(
+    data: DataDir, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv(LOCK_VARIABLE, given)
+    with data.lock(), pytest.raises(Locked), DataDir(data.path).lock():
+        pass
