@@ -20,7 +20,7 @@ from bus.ports import Carrier
 from config.parts import ActorConfig, BusPart, ModelPart, SandboxPart
 
 if TYPE_CHECKING:
-    from sandbox import Backend
+    from sandbox import Backend, Policy
 
 FindBackend = Callable[[], Awaitable["Backend"]]
 FindRole = Callable[[str], Role[Any]]
@@ -124,13 +124,20 @@ def _clients(part: ModelPart) -> dict[str, Any]:
 
 def _finder(part: SandboxPart) -> FindBackend:
     async def find() -> Backend:
-        from sandbox import Policy, choose_backend
+        from sandbox import choose_backend
 
-        limits = msgspec.structs.asdict(part)
-        backend = limits.pop("backend")
-        return await choose_backend(backend, Policy(**limits))
+        return await choose_backend(part.backend, sandbox_policy(part))
 
     return find
+
+
+def sandbox_policy(part: SandboxPart) -> Policy:
+    """Return the limits of every run as the sandbox takes them."""
+    from sandbox import Policy
+
+    limits = msgspec.structs.asdict(part)
+    del limits["backend"]
+    return Policy(**limits)
 
 
 async def serve(loops: list[Loop], stop: asyncio.Event) -> None:

@@ -51,6 +51,7 @@ class SandboxPerformer:
 
     async def perform(self, order: Mail) -> msgspec.Struct:
         from sandbox import Order, OrderRefused, RunUnderWay, Unavailable
+        from sandbox.apart import Gone
 
         execute = order.message
         assert isinstance(execute, m.Execute)
@@ -70,7 +71,7 @@ class SandboxPerformer:
             return _answer(order, status="failed", reason=str(error), stderr=str(error))
         try:
             outcome = await backend.run(wanted)
-        except RunUnderWay as error:
+        except (RunUnderWay, Gone) as error:
             raise NotNow(str(error), _LOOK_AGAIN_S) from error
         if outcome.status in ("engine_error", "not_started"):
             self._backend = None
