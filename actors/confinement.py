@@ -21,6 +21,9 @@ FIRST_UID = 65510
 """The first actor's user when root starts it, and group. No user of the machine has such a number by itself;
 programs in sandboxes run as 65531 and 65532."""
 
+OPEN_FILES = 256
+"""Far above what an actor uses, and far below the connections that the server takes."""
+
 _PACKAGES = ("actors", "bus", "config", "prompts", "sandbox")
 _SYSTEM = (
     "/etc",
@@ -61,6 +64,7 @@ def confine(uid: int | None, more: Iterable[Path], environ: Mapping[str, str] = 
         os._exit(1)  # the parent died before the kernel was asked again
     steps = {
         "other processes of its user can look into it": kernel.stop_dumps(),
+        "it can open any number of connections": kernel.keep_few_files(OPEN_FILES),
         "programs it starts may gain rights": kernel.stop_new_privileges(),
         "no Landlock: it can read what its user can": kernel.keep_only(readable),
         "it can connect to sockets of this machine": kernel.keep_only_the_network(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import resource
 import struct
 import sys
 from collections.abc import Iterable
@@ -29,14 +30,14 @@ _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 5: 16}
 _BIND_TCP = 1
 _SCOPES = 0b11  # abstract sockets and signals of processes outside
 
-# Architecture as audit names it, then socket(2), clone(2), and what is refused: unshare, setns, ptrace,
-# process_vm_readv and -writev, bpf, perf_event_open, userfaultfd.
+# Architecture as audit names it, then socket(2), clone(2), and what is refused: fork and vfork where there
+# are such, unshare, setns, ptrace, process_vm_readv and -writev, bpf, perf_event_open, userfaultfd.
 _MACHINES = {
-    "x86_64": (0xC000003E, 41, 56, (272, 308, 101, 310, 311, 321, 298, 323)),
+    "x86_64": (0xC000003E, 41, 56, (57, 58, 272, 308, 101, 310, 311, 321, 298, 323)),
     "aarch64": (0xC00000B7, 198, 220, (97, 268, 117, 270, 271, 280, 241, 282)),
 }
 _IO_URING_SETUP, _CLONE3, _PIDFD_GETFD = 425, 435, 438
-_NEW_NAME_SPACES = 0x7E020000
+_NEW_NAME_SPACES, _THREAD = 0x7E020000, 0x10000
 _X32 = 0x40000000
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _REFUSE, _UNKNOWN, _KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
@@ -70,6 +71,12 @@ def ask_for_death_signal(number: int) -> bool:
 def stop_new_privileges() -> bool:
     """Let no program started from now on have more rights than this process."""
     return _prctl(_SET_NO_NEW_PRIVILEGES, ctypes.c_ulong(1))
+
+
+def keep_few_files(most: int) -> bool:
+    """Let this process have no more than so many files and sockets open."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return True
 
 
 def drop_capabilities() -> bool:
@@ -129,7 +136,7 @@ def _allow(rules: int, path: Path) -> None:
 
 
 def keep_only_the_network() -> bool:
-    """Refuse sockets of this machine, new name spaces and looking into processes; False: not possible.
+    """Refuse sockets of this machine, new processes and looking into others; False: not possible.
 
     io_uring goes too, which no filter sees, and what reads the kernel's memory.
     """
@@ -155,8 +162,8 @@ def _filter(architecture: int, socket: int, clone: int, refused: tuple[int, ...]
         # Python's library then falls back to clone, whose flags a filter can see.
         *((_EQUAL, 0, 1, _CLONE3), (_RETURN, 0, 0, _UNKNOWN)),
         *(step for call in (*refused, _IO_URING_SETUP, _PIDFD_GETFD) for step in ((_EQUAL, 0, 1, call), no)),
-        *((_EQUAL, 0, 4, clone), (_LOAD, 0, 0, 16), (_ANY_BIT, 0, 1, _NEW_NAME_SPACES), no),
-        (_RETURN, 0, 0, _ALLOW),
+        *((_EQUAL, 0, 5, clone), (_LOAD, 0, 0, 16), (_ANY_BIT, 1, 0, _NEW_NAME_SPACES)),
+        *((_ANY_BIT, 1, 0, _THREAD), no, (_RETURN, 0, 0, _ALLOW)),
         *((_EQUAL, 0, 3, socket), (_LOAD, 0, 0, 16), (_EQUAL, 0, 1, _AF_UNIX), no),
         (_RETURN, 0, 0, _ALLOW),
     ]

@@ -25,7 +25,8 @@ async def put(carrier: Carrier, owner: str, content: bytes) -> Ref:
     """Store content and return its reference, acked by the server. Storing it again is harmless.
 
     Raises:
-        BlobMismatch: the subject holds other bytes, which only the owner itself can have put there.
+        BlobMismatch: the subject holds other bytes, which only the owner itself can have put there, or the
+            store has no room left for files.
     """
     if len(content) > MAX_BLOB_BYTES:
         raise BlobMismatch(f"a blob of {len(content)} bytes is above {MAX_BLOB_BYTES}")
@@ -51,6 +52,8 @@ async def _put_chunk(carrier: Carrier, subject: str, chunk: bytes) -> None:
         stored = await carrier.last(BLOB_STREAM, subject)
         if stored is not None and stored.body == chunk:
             return
+        if stored is None:
+            raise BlobMismatch("there is no room for files: the server's store of blobs is full")
         raise BlobMismatch(f"{subject} holds other bytes")
 
 

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 from bus.errors import TopologyConflict
 from bus.topology import SECOND_NS, DurableConsumer, Stream, Topology
 
+_NO_ROOM = 10047  # insufficient storage resources: a bound is room kept, and there is not so much
+
 
 class Admin(Protocol):
     """A connection that may use the JetStream API."""
@@ -55,13 +57,13 @@ async def _apply_stream(admin: Admin, stream: Stream) -> str:
     wanted = stream_config(stream)
     info = await admin.api(f"$JS.API.STREAM.INFO.{stream.name}", {})
     if "error" in info:
-        await _do(admin, f"$JS.API.STREAM.CREATE.{stream.name}", wanted)
-        return f"stream {stream.name}: created"
+        bound = await _do(admin, f"$JS.API.STREAM.CREATE.{stream.name}", wanted)
+        return f"stream {stream.name}: created{bound}"
     differing = _differing(wanted, info["config"])
     if not differing:
         return f"stream {stream.name}: as expected"
-    await _do(admin, f"$JS.API.STREAM.UPDATE.{stream.name}", wanted)
-    return f"stream {stream.name}: updated ({', '.join(differing)})"
+    bound = await _do(admin, f"$JS.API.STREAM.UPDATE.{stream.name}", wanted)
+    return f"stream {stream.name}: updated ({', '.join(differing)}){bound}"
 
 
 async def _apply_consumer(admin: Admin, consumer: DurableConsumer) -> str:
@@ -75,10 +77,16 @@ async def _apply_consumer(admin: Admin, consumer: DurableConsumer) -> str:
     return f"{name}: created" if "error" in info else f"{name}: updated ({', '.join(differing)})"
 
 
-async def _do(admin: Admin, subject: str, request: dict[str, Any]) -> None:
+async def _do(admin: Admin, subject: str, request: dict[str, Any]) -> str:
+    """Ask for it. A server with less room than a stream's bound makes it without one, which is returned."""
     answer = await admin.api(subject, request)
+    if answer.get("error", {}).get("err_code") == _NO_ROOM and request.get("max_bytes", -1) > 0:
+        answer = await admin.api(subject, {**request, "max_bytes": -1})
+        if "error" not in answer:
+            return ", without its bound: the server's store is smaller"
     if "error" in answer:
         raise TopologyConflict(f"{subject.removeprefix('$JS.API.')}: {answer['error'].get('description')}")
+    return ""
 
 
 def _differing(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
@@ -94,7 +102,9 @@ def stream_config(stream: Stream) -> dict[str, Any]:
         "subjects": list(stream.subjects),
         "retention": "limits",
         "storage": "file",
-        "discard": "old",
+        "discard": "old" if stream.store_bytes < 0 else "new",
+        "max_bytes": stream.store_bytes,
+        "max_msg_size": stream.message_bytes,
         "max_msgs_per_subject": -1,
         "discard_new_per_subject": False,
         "num_replicas": 1,
