@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 FindBackend = Callable[[], Awaitable["Backend"]]
 FindRole = Callable[[str], Role[Any]]
 
-SANDBOX_RUNS = 4
-"""Programs that one sandbox process runs at once."""
+SANDBOX_ORDERS = 320
+"""Orders that one sandbox process holds, to choose the next: more than both senders may have waiting."""
 
 MODEL_CALLS = 16
 """Calls that one role's process has out at once."""
@@ -83,7 +83,9 @@ def _loop(
 
         assert config.sandbox is not None
         finder = find_backend or _finder(config.sandbox)
-        return _performer(SandboxPerformer(carrier, finder), carrier, config.bus, SANDBOX_RUNS, deaths)
+        runs, most = config.sandbox.parallel, config.sandbox.workspace_bytes
+        performer = SandboxPerformer(carrier, finder, runs=runs, most_bytes=most)
+        return _performer(performer, carrier, config.bus, SANDBOX_ORDERS, deaths)
     if mailbox.startswith("model-"):
         from actors.performers.model import ModelPerformer
 
