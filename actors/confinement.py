@@ -7,11 +7,14 @@ memory, environment or open files, whoever they belong to. What the machine cann
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import sys
 import sysconfig
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,9 +47,9 @@ _NAMED = ("SSL_CERT_FILE", "SSL_CERT_DIR", "NATS_CREDS")
 
 @dataclass(frozen=True)
 class Confined:
-    """What this process gave up: the user it became (None: it stays who it was), and what it could not."""
+    """Who a process is now, the Landlock of its kernel (0: none), and what it could not give up."""
 
-    uid: int | None
+    uid: int
     landlock: int
     missing: tuple[str, ...]
 
@@ -59,7 +62,8 @@ def confine(uid: int | None, more: Iterable[Path], environ: Mapping[str, str] = 
     readable = [*_own_files(), *map(Path, _SYSTEM), *more]
     readable += [Path(environ[name]) for name in _NAMED if environ.get(name)]
     parent, number = os.getppid(), kernel.death_signal()
-    became = _become(uid, readable) if os.geteuid() == 0 else None
+    if os.geteuid() == 0:
+        _become(uid, readable)
     if number and not (kernel.ask_for_death_signal(number) and os.getppid() == parent):
         os._exit(1)  # the parent died before the kernel was asked again
     steps = {
@@ -69,10 +73,21 @@ def confine(uid: int | None, more: Iterable[Path], environ: Mapping[str, str] = 
         "no Landlock: it can read what its user can": kernel.keep_only(readable),
         "it can connect to sockets of this machine": kernel.keep_only_the_network(),
     }
-    missing = [problem for problem, done in steps.items() if not done]
-    if os.geteuid() == 0:
-        missing.append("it runs as root, without root's capabilities")
-    return Confined(became, kernel.landlock_version(), tuple(missing))
+    missing = tuple(problem for problem, done in steps.items() if not done)
+    return Confined(os.geteuid(), kernel.landlock_version(), missing)
+
+
+async def possible() -> Confined:
+    """Find out what an actor that is started here can give up, by letting a process do so.
+
+    Raises:
+        OSError, ValueError: it cannot be found out.
+    """
+    argv = [sys.executable, "-P", "-m", __name__, str(FIRST_UID)]
+    process = await asyncio.create_subprocess_exec(*argv, stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL, env={})
+    said, _ = await process.communicate()
+    told = json.loads(said)
+    return Confined(told["uid"], told["landlock"], tuple(told["missing"]))
 
 
 def _own_files() -> list[Path]:
@@ -87,13 +102,12 @@ def _own_files() -> list[Path]:
     ]
 
 
-def _become(uid: int | None, readable: Iterable[Path]) -> int | None:
-    """Become another user for good, or at least give up root's capabilities."""
+def _become(uid: int | None, readable: Iterable[Path]) -> None:
+    """Become another user for good, or, where Python is root's alone, give up root's capabilities."""
     if uid is not None and _can_run_as(uid, readable):
         _switch(uid)
-        return uid
-    kernel.drop_capabilities()
-    return None
+    else:
+        kernel.drop_capabilities()
 
 
 def _switch(uid: int) -> None:
@@ -118,3 +132,7 @@ def _can_run_as(uid: int, readable: Iterable[Path]) -> bool:
             os._exit(1)
         os._exit(0)
     return os.waitpid(child, 0)[1] == 0
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(asdict(confine(int(sys.argv[1]), []))))

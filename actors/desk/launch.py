@@ -11,9 +11,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass, field
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from actors import provenance, stamp
+from actors.confinement import Confined, possible
 from actors.datadir import DataDir, DataDirError, Locked, Run
 from actors.desk.connection import is_guarded, password, session
 from actors.desk.errors import DeskError, Exit
@@ -64,7 +65,7 @@ class Company:
     """A company whose actors all serve.
 
     `guarded`: there are credentials, so that the broker can tell who writes. `lost` says who was given up,
-    and why.
+    and why. `confined` is what its actors gave up, None if that cannot be found out.
     """
 
     plan: Plan
@@ -75,6 +76,7 @@ class Company:
     origin: str = ""
     lost: dict[str, str] = field(default_factory=dict)
     keeper: asyncio.Task[None] | None = None
+    confined: Confined | None = None
 
     def write_run(self) -> None:
         """Tell the machine's other commands where this company is."""
@@ -122,11 +124,22 @@ async def launched(plan: Plan, tell: Tell) -> AsyncIterator[Company]:
                 await _serve_here(company, passwords, stack, tell)
             else:
                 stamp.check(plan.data_dir, coo=package_version("coo-actor"), nats_server="")
+            finding = asyncio.create_task(_confinement())
+            stack.push_async_callback(_cancelled, finding)
             await _open(company, passwords, stack, tell)
+            company.confined = await finding
             company.write_run()
             if company.server is not None:
                 plan.data_dir.write_login(company.url, ADMIN, passwords[ADMIN])
             yield company
+
+
+async def _confinement() -> Confined | None:
+    try:
+        return await possible()
+    except (OSError, ValueError) as error:
+        log.warning("confinement.unknown", reason=str(error))
+        return None
 
 
 async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExitStack, tell: Tell) -> None:
@@ -240,7 +253,7 @@ def _listener(company: Company, tell: Tell) -> Tell:
     return on_event
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
+async def _cancelled(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError, ServerError):
         await task
