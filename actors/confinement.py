@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 import sys
 import sysconfig
 from asyncio.subprocess import DEVNULL, PIPE
@@ -91,11 +92,13 @@ async def possible() -> Confined:
 
 
 def _own_files() -> list[Path]:
-    """Return where Python's and our modules are."""
+    """Return where Python's and our modules are, and the certificates that Python trusts."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     folders = [Path(sysconfig.get_path(name)) for name in names]
     folders += [Path(entry) for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages")]
     folders += [Path(prefix, lib) for prefix in (sys.prefix, sys.base_prefix) for lib in ("lib", "lib64")]
+    trusted = ssl.get_default_verify_paths()
+    folders += [Path(trusted.openssl_cafile).parent, Path(trusted.openssl_capath)]
     specs = [find_spec(name) for name in _PACKAGES]
     return folders + [
         Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ()

@@ -75,7 +75,9 @@ def stop_new_privileges() -> bool:
 
 def keep_few_files(most: int) -> bool:
     """Let this process have no more than so many files and sockets open."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (least, least))
     return True
 
 

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import site
 import sys
 import tempfile
 import textwrap
@@ -131,7 +130,7 @@ def interpreter(folder: Path, base: Path) -> Path:
     (folder / "pyvenv.cfg").write_text(f"home = {base.parent}\ninclude-system-site-packages = false\n")
     (folder / "bin" / "python").symlink_to(base)
     (packages / "trap.py").write_text(textwrap.dedent(TRAP))
-    ours = [f"import site; site.addsitedir({path!r})" for path in site.getsitepackages()]
+    ours = [f"import site; site.addsitedir({path!r})" for path in sys.path if path.endswith("site-packages")]
     (packages / "zz.pth").write_text("\n".join([*ours, "import trap"]) + "\n")
     return folder / "bin" / "python"
 
