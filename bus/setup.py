@@ -8,6 +8,7 @@ from bus.errors import TopologyConflict
 from bus.topology import SECOND_NS, DurableConsumer, Stream, Topology
 
 _NO_ROOM = 10047  # insufficient storage resources: a bound is room kept, and there is not so much
+_LEAST_BYTES = 1024 * 1024
 
 
 class Admin(Protocol):
@@ -78,20 +79,37 @@ async def _apply_consumer(admin: Admin, consumer: DurableConsumer) -> str:
 
 
 async def _do(admin: Admin, subject: str, request: dict[str, Any]) -> str:
-    """Ask for it. A server with less room than a stream's bound makes it without one, which is returned."""
-    answer = await admin.api(subject, request)
-    if answer.get("error", {}).get("err_code") == _NO_ROOM and request.get("max_bytes", -1) > 0:
-        answer = await admin.api(subject, {**request, "max_bytes": -1})
-        if "error" not in answer:
-            return ", without its bound: the server's store is smaller"
+    """Ask for it, and return what became of a stream's bound where the server has less room than that.
+
+    Room for an eighth more is asked for first: what the bounds leave is the mail's.
+    """
+    wanted = bound = request.get("max_bytes", -1)
+    if wanted < 0:
+        _checked(subject, await admin.api(subject, request))
+        return ""
+    answer = await admin.api(subject, {**request, "max_bytes": bound * 9 // 8})
+    while answer.get("error", {}).get("err_code") == _NO_ROOM and bound >= 2 * _LEAST_BYTES:
+        bound //= 2
+        answer = await admin.api(subject, {**request, "max_bytes": bound * 9 // 8})
+    _checked(subject, answer)
+    subject = subject.replace("CREATE", "UPDATE")
+    _checked(subject, await admin.api(subject, {**request, "max_bytes": bound}))
+    return "" if bound == wanted else f", with {bound} bytes at most: the server's store is smaller than ours"
+
+
+def _checked(subject: str, answer: dict[str, Any]) -> None:
     if "error" in answer:
         raise TopologyConflict(f"{subject.removeprefix('$JS.API.')}: {answer['error'].get('description')}")
-    return ""
 
 
 def _differing(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    """Name the settings that differ; the server leaves out what is false or empty."""
-    return [name for name, value in wanted.items() if found.get(name, type(value)()) != value]
+    """Name the settings that differ; the server leaves out what is false or empty.
+
+    A smaller bound of a stream is what its server had room for.
+    """
+    differing = [name for name, value in wanted.items() if found.get(name, type(value)()) != value]
+    smaller = 0 < found.get("max_bytes", 0) < wanted.get("max_bytes", 0)
+    return [name for name in differing if not (smaller and name == "max_bytes")]
 
 
 def stream_config(stream: Stream) -> dict[str, Any]:

@@ -42,6 +42,8 @@ class Apart:
         self._connecting = asyncio.Lock()
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
         self._waiting: dict[int, asyncio.Future[frames.Answer]] = {}
         self._number = 0
 
@@ -67,6 +69,9 @@ class Apart:
 
     async def close(self) -> None:
         """Let the process end, with all that it runs, and wait until it has."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
         if self._writer is not None:
             self._writer.close()
         else:
@@ -86,17 +91,16 @@ class Apart:
             Gone, Unavailable, RunUnderWay, SandboxError: instead of an answer.
         """
         await self._connect()
-        assert self._writer is not None
         assert self._reading is not None
         if self._reading.done():
             raise Gone
         answer = self._waiting[question.number] = asyncio.get_running_loop().create_future()
-        self._writer.write(frames.frame(question))
+        self._outbox.put_nowait(frames.frame(question))
         try:
             return _checked(await asyncio.shield(answer))
         except asyncio.CancelledError:
             if not answer.done():
-                self._writer.write(frames.frame(frames.Cancel(question.number)))
+                self._outbox.put_nowait(frames.frame(frames.Cancel(question.number)))
                 await asyncio.wait({answer})
             answer.exception()
             raise
@@ -106,6 +110,7 @@ class Apart:
             if self._writer is None:
                 reader, self._writer = await asyncio.open_connection(sock=self._socket)
                 self._reading = asyncio.create_task(self._read(reader))
+                self._writing = asyncio.create_task(frames.write_frames(self._outbox, self._writer))
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:

@@ -90,6 +90,16 @@ def frame(message: msgspec.Struct) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
+async def write_frames(queue: asyncio.Queue[bytes], writer: asyncio.StreamWriter) -> None:
+    """Write what is put into the queue, whole and in order, a large one bit by bit; for ever."""
+    while True:
+        rest = memoryview(await queue.get())
+        while rest:
+            writer.write(rest[:MIB])
+            rest = rest[MIB:]
+            await writer.drain()
+
+
 async def read_frame(reader: asyncio.StreamReader, kind: type[T], most_bytes: int) -> T:
     """Return the next message.
 
