@@ -20,13 +20,13 @@ from bus.ports import Carrier
 from config.parts import ActorConfig, BusPart, ModelPart, SandboxPart
 
 if TYPE_CHECKING:
-    from sandbox import Backend
+    from sandbox import Backend, Policy
 
 FindBackend = Callable[[], Awaitable["Backend"]]
 FindRole = Callable[[str], Role[Any]]
 
-SANDBOX_RUNS = 4
-"""Programs that one sandbox process runs at once."""
+SANDBOX_ORDERS = 320
+"""Orders that one sandbox process holds, to choose the next: more than both senders may have waiting."""
 
 MODEL_CALLS = 16
 """Calls that one role's process has out at once."""
@@ -83,7 +83,9 @@ def _loop(
 
         assert config.sandbox is not None
         finder = find_backend or _finder(config.sandbox)
-        return _performer(SandboxPerformer(carrier, finder), carrier, config.bus, SANDBOX_RUNS, deaths)
+        runs, most = config.sandbox.parallel, config.sandbox.workspace_bytes
+        performer = SandboxPerformer(carrier, finder, runs=runs, most_bytes=most)
+        return _performer(performer, carrier, config.bus, SANDBOX_ORDERS, deaths)
     if mailbox.startswith("model-"):
         from actors.performers.model import ModelPerformer
 
@@ -124,13 +126,20 @@ def _clients(part: ModelPart) -> dict[str, Any]:
 
 def _finder(part: SandboxPart) -> FindBackend:
     async def find() -> Backend:
-        from sandbox import Policy, choose_backend
+        from sandbox import choose_backend
 
-        limits = msgspec.structs.asdict(part)
-        backend = limits.pop("backend")
-        return await choose_backend(backend, Policy(**limits))
+        return await choose_backend(part.backend, sandbox_policy(part))
 
     return find
+
+
+def sandbox_policy(part: SandboxPart) -> Policy:
+    """Return the limits of every run as the sandbox takes them."""
+    from sandbox import Policy
+
+    limits = msgspec.structs.asdict(part)
+    del limits["backend"]
+    return Policy(**limits)
 
 
 async def serve(loops: list[Loop], stop: asyncio.Event) -> None:

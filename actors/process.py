@@ -1,7 +1,9 @@
 """`coo-actor ROLE`: one actor as an operating system process, against any NATS server.
 
-Its configuration comes as JSON from whoever starts it; only when started alone does it load the settings
-tree. No CLI framework and no pydantic is on its import path, so that it starts fast.
+Its configuration comes as JSON from whoever starts it, and its secrets with it through the same pipe: the
+environment of a process is read by whoever runs as its user. Only when started alone does it load the
+settings tree, and take its secrets from the environment. No CLI framework and no pydantic is on its import
+path, so that it starts fast.
 """
 
 from __future__ import annotations
@@ -12,10 +14,15 @@ import contextlib
 import os
 import signal
 import sys
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from actors import kernel
 from actors import log as logs
-from actors.company import loops, serve
+from actors.company import loops, sandbox_policy, serve
 from actors.credentials import NoNkeys, shared_login
 from actors.held import ENVIRONMENT, HeldReport
 from actors.strikes import Strikes
@@ -31,8 +38,12 @@ from bus.errors import (
     WrongCredentials,
 )
 from bus.jetstream import connect
+from bus.ports import Carrier
 from bus.structured import structlog
-from config.parts import ActorConfig, decode
+from config.parts import ActorConfig, SandboxPart, decode
+
+if TYPE_CHECKING:
+    from sandbox.apart import Apart
 
 EX_TEMPFAIL = 75
 """The server is away: whoever supervises should start this again."""
@@ -43,17 +54,30 @@ EX_CONFIG = 78
 _DRAIN_S = 9.0
 """How long a drain may take: a server that is gone must not keep a process for ever."""
 
+_NOT_SECRET = ("PATH", "HOME", "LANG", "TMPDIR", "DOCKER_HOST")
+"""All that the process that starts sandboxes is told of the environment."""
+
 _HOPELESS = (NotPermitted, WrongCredentials, NotSetUp, NewerVersion, DecisionChanged)
 
 log = structlog.get_logger("actors")
 
 
+class HelperGone(Exception):
+    """The process that starts sandboxes has ended."""
+
+    def __init__(self) -> None:
+        super().__init__("the process that starts sandboxes has ended")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one actor until SIGTERM or Ctrl-C; a second one ends it at once."""
+    kernel.stop_dumps()
     options = _parser().parse_args(argv)
     if options.role == "list":
         return _list()
     try:
+        if options.secrets:
+            os.environ.update(_secrets())
         config = _config(options)
     except Exception as error:  # whatever is wrong with a configuration, a person sees one line
         print(f"coo-actor {options.role}: {error}", file=sys.stderr)
@@ -67,7 +91,62 @@ def main(argv: list[str] | None = None) -> int:
         level=config.log.level,
         secrets=[secret for secret in (password, *secrets) if secret],
     )
-    return asyncio.run(_run(options, config, password))
+    own = _Own(password, Strikes(options.strikes))
+    if options.confine is not None:
+        own = _confined(own, options.confine, config)
+    return asyncio.run(_run(options, config, own))
+
+
+@dataclass(frozen=True)
+class _Own:
+    """What this process has in its hands when it starts to work; `confined` is for its log."""
+
+    password: str
+    deaths: Strikes
+    apart: Apart | None = None
+    confined: dict[str, object] = field(default_factory=dict)
+
+
+def _confined(own: _Own, uid: int, config: ActorConfig) -> _Own:
+    """Give up what an actor does not need; its log and its strikes are open already.
+
+    What starts sandboxes needs all of it, so that is another process, which takes only orders.
+    """
+    from actors.confinement import confine
+
+    apart = None if config.sandbox is None else _apart(config.sandbox)
+    scripts = [Path(config.model.scripts)] if config.model and config.model.scripts else []
+    return replace(own, apart=apart, confined=asdict(confine(uid or None, scripts)))
+
+
+def _apart(part: SandboxPart) -> Apart:
+    from sandbox.apart import Apart
+
+    env = {name: os.environ[name] for name in _NOT_SECRET if name in os.environ}
+    return Apart(part.backend, sandbox_policy(part), env)
+
+
+class _Watch:
+    """Ends this process with the one that starts its sandboxes: this one cannot start another."""
+
+    def __init__(self, apart: Apart) -> None:
+        self._apart = apart
+
+    async def run(self, stop: asyncio.Event) -> None:
+        ended = asyncio.ensure_future(self._apart.ended())
+        stopped = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+            stopped.cancel()
+        if not stop.is_set():
+            raise HelperGone
+
+
+def _secrets() -> dict[str, str]:
+    """Read the line before the configuration: secrets by the variables they would otherwise be in."""
+    return msgspec.json.decode(sys.stdin.buffer.readline(), type=dict[str, str])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,6 +160,15 @@ def _parser() -> argparse.ArgumentParser:
         help="the NATS server (NATS_URL, else nats://127.0.0.1:4222)",
     )
     parser.add_argument("--config", help="a JSON file with this actor's configuration, or - for stdin")
+    parser.add_argument(
+        "--secrets", choices=["-"], help="read what follows as variables from stdin's first line, as JSON"
+    )
+    parser.add_argument(
+        "--confine",
+        type=int,
+        metavar="UID",
+        help="give up all that an actor does not need, and become this user if root starts it; 0: stay root",
+    )
     parser.add_argument("--strikes", type=Path, help="the file with what kills this actor's processes")
     parser.add_argument("--log", type=Path, help="write JSON lines to this file instead of stderr")
     parser.epilog = (
@@ -109,14 +197,14 @@ def _config(options: argparse.Namespace) -> ActorConfig:
     return decode(part(load(), options.role))
 
 
-async def _run(options: argparse.Namespace, config: ActorConfig, password: str) -> int:
+async def _run(options: argparse.Namespace, config: ActorConfig, own: _Own) -> int:
     stop = asyncio.Event()
     _stop_on_signals(stop)
     try:
         carrier = await connect(
             options.server,
-            user=options.role if password else "",
-            password=password,
+            user=options.role if own.password else "",
+            password=own.password,
             shared=shared_login(os.environ),
             name=options.role,
             leases=HeldReport(int(held)) if (held := os.environ.get(ENVIRONMENT)) else None,
@@ -126,15 +214,22 @@ async def _run(options: argparse.Namespace, config: ActorConfig, password: str) 
     except NoNkeys as error:
         print(f"coo-actor {options.role}: {error}", file=sys.stderr)
         return EX_CONFIG
-    log.info("actor.started", pid=os.getpid(), server=options.server)
+    log.info("actor.started", pid=os.getpid(), server=options.server, **own.confined)
     try:
-        await serve(loops(options.role, carrier, config, deaths=Strikes(options.strikes)), stop)
-    except BusError as error:
+        await _serve(options.role, carrier, config, own, stop)
+    except (BusError, HelperGone) as error:
         return _ended(options.role, error)
     finally:
+        if own.apart is not None:
+            await own.apart.close()
         await carrier.close()
     log.info("actor.stopped")
     return 0
+
+
+async def _serve(role: str, carrier: Carrier, config: ActorConfig, own: _Own, stop: asyncio.Event) -> None:
+    serving = loops(role, carrier, config, own.apart.find if own.apart else None, deaths=own.deaths)
+    await serve([*serving, _Watch(own.apart)] if own.apart else serving, stop)
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
@@ -150,7 +245,7 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
             loop.add_signal_handler(number, on_signal, number)
 
 
-def _ended(role: str, error: BusError) -> int:
+def _ended(role: str, error: BusError | HelperGone) -> int:
     """Say in one line why the process ends, in the log and on stderr."""
     log.critical("actor.failed", error=str(error), kind=type(error).__name__)
     print(f"coo-actor {role}: {error}", file=sys.stderr)

@@ -36,15 +36,16 @@ EX_CONFIG = 78  # sysexits.h: bad configuration, or not the authority it needs
 class ProcessSpec:
     """One process to keep running.
 
-    `env` is its whole environment, nothing is inherited. `stdin` is written to it at each start, then
-    closed. What it writes to stdout and stderr is appended to `log`.
+    `env` is its whole environment, nothing is inherited, and no place for a secret: others of its user read
+    it. `stdin` is written to it at each start, then closed. What it writes to stdout and stderr is appended
+    to `log`.
     """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str]
     log: Path
-    stdin: bytes | None = None
+    stdin: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

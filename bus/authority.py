@@ -26,7 +26,7 @@ _HEADER = """\
 server_name: coo
 listen: "127.0.0.1:4222"
 max_payload: 1MB
-max_connections: 256
+max_connections: 1024
 write_deadline: "10s"
 
 jetstream {
@@ -49,6 +49,16 @@ _ACCOUNTS_HEADER = """\
 # variables to `coo up --server URL` (or NATS_URL), and COO_CEO_PASSWORD to whoever types other commands.
 # `sync_interval: always` in its jetstream block makes an accepted mission survive a power cut.
 #"""
+
+
+_LIMITS = "max_connections: {connections}, max_subscriptions: 1000, max_payload: 600KB"
+"""What one account may take of the server: a taken actor leaves the rest to the others.
+
+A chunk of a blob is the largest payload.
+"""
+
+_ACTOR_CONNECTIONS = 32  # sixteen processes of one actor, and those that were just started again
+_PERSON_CONNECTIONS = 128  # a command each
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,9 @@ def _hub(table: Table, actors: Iterable[str]) -> Iterable[str]:
 def _accounts(table: Table, actors: Iterable[str]) -> Iterable[str]:
     for actor in actors:
         granted = grants(table, actor)
+        most = _PERSON_CONNECTIONS if actor in table.people else _ACTOR_CONNECTIONS
         yield f"  {_account(actor)}: {{"
+        yield f"    limits: {{{_LIMITS.format(connections=most)}}}"
         yield "    users: ["
         yield from _user(actor, granted.all, granted.hints)
         yield "    ]"

@@ -7,6 +7,9 @@ from typing import Any, Protocol
 from bus.errors import TopologyConflict
 from bus.topology import SECOND_NS, DurableConsumer, Stream, Topology
 
+_NO_ROOM = 10047  # insufficient storage resources: a bound is room kept, and there is not so much
+_LEAST_BYTES = 1024 * 1024
+
 
 class Admin(Protocol):
     """A connection that may use the JetStream API."""
@@ -55,13 +58,13 @@ async def _apply_stream(admin: Admin, stream: Stream) -> str:
     wanted = stream_config(stream)
     info = await admin.api(f"$JS.API.STREAM.INFO.{stream.name}", {})
     if "error" in info:
-        await _do(admin, f"$JS.API.STREAM.CREATE.{stream.name}", wanted)
-        return f"stream {stream.name}: created"
+        bound = await _do(admin, f"$JS.API.STREAM.CREATE.{stream.name}", wanted)
+        return f"stream {stream.name}: created{bound}"
     differing = _differing(wanted, info["config"])
     if not differing:
         return f"stream {stream.name}: as expected"
-    await _do(admin, f"$JS.API.STREAM.UPDATE.{stream.name}", wanted)
-    return f"stream {stream.name}: updated ({', '.join(differing)})"
+    bound = await _do(admin, f"$JS.API.STREAM.UPDATE.{stream.name}", wanted)
+    return f"stream {stream.name}: updated ({', '.join(differing)}){bound}"
 
 
 async def _apply_consumer(admin: Admin, consumer: DurableConsumer) -> str:
@@ -75,15 +78,38 @@ async def _apply_consumer(admin: Admin, consumer: DurableConsumer) -> str:
     return f"{name}: created" if "error" in info else f"{name}: updated ({', '.join(differing)})"
 
 
-async def _do(admin: Admin, subject: str, request: dict[str, Any]) -> None:
-    answer = await admin.api(subject, request)
+async def _do(admin: Admin, subject: str, request: dict[str, Any]) -> str:
+    """Ask for it, and return what became of a stream's bound where the server has less room than that.
+
+    Room for an eighth more is asked for first: what the bounds leave is the mail's.
+    """
+    wanted = bound = request.get("max_bytes", -1)
+    if wanted < 0:
+        _checked(subject, await admin.api(subject, request))
+        return ""
+    answer = await admin.api(subject, {**request, "max_bytes": bound * 9 // 8})
+    while answer.get("error", {}).get("err_code") == _NO_ROOM and bound >= 2 * _LEAST_BYTES:
+        bound //= 2
+        answer = await admin.api(subject, {**request, "max_bytes": bound * 9 // 8})
+    _checked(subject, answer)
+    subject = subject.replace("CREATE", "UPDATE")
+    _checked(subject, await admin.api(subject, {**request, "max_bytes": bound}))
+    return "" if bound == wanted else f", with {bound} bytes at most: the server's store is smaller than ours"
+
+
+def _checked(subject: str, answer: dict[str, Any]) -> None:
     if "error" in answer:
         raise TopologyConflict(f"{subject.removeprefix('$JS.API.')}: {answer['error'].get('description')}")
 
 
 def _differing(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    """Name the settings that differ; the server leaves out what is false or empty."""
-    return [name for name, value in wanted.items() if found.get(name, type(value)()) != value]
+    """Name the settings that differ; the server leaves out what is false or empty.
+
+    A smaller bound of a stream is what its server had room for.
+    """
+    differing = [name for name, value in wanted.items() if found.get(name, type(value)()) != value]
+    smaller = 0 < found.get("max_bytes", 0) < wanted.get("max_bytes", 0)
+    return [name for name in differing if not (smaller and name == "max_bytes")]
 
 
 def stream_config(stream: Stream) -> dict[str, Any]:
@@ -94,7 +120,9 @@ def stream_config(stream: Stream) -> dict[str, Any]:
         "subjects": list(stream.subjects),
         "retention": "limits",
         "storage": "file",
-        "discard": "old",
+        "discard": "old" if stream.store_bytes < 0 else "new",
+        "max_bytes": stream.store_bytes,
+        "max_msg_size": stream.message_bytes,
         "max_msgs_per_subject": -1,
         "discard_new_per_subject": False,
         "num_replicas": 1,

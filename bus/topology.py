@@ -9,19 +9,32 @@ from bus.subjects import ANY, BLOB_STREAM, DLQ_STREAM, MAIL_STREAM, Filter, mail
 from bus.table import CHECKPOINT, Mailbox, Table
 
 SECOND_NS = 1_000_000_000
+KIB = 1024
+GIB = 1024**3
+
+BLOB_STORE_BYTES = 6 * GIB
+DLQ_STORE_BYTES = GIB // 2
+"""Of the 8 GB that `nats-server.conf` gives the store: files and dead letters leave room for mail, always."""
+
+_MAIL_BYTES, _CHUNK_BYTES, _DEAD_LETTER_BYTES = 128 * KIB, 544 * KIB, 256 * KIB
+"""The largest message of each stream: a body of 64 KiB, a chunk of 512 KiB or a copied mail, and headers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
     """A file-backed stream with limits retention, no age limit, no purge, no delete, no rollup.
 
-    `hints`: what it stores under the first pattern it passes on under the second.
+    `message_bytes` is the largest message with its headers. `store_bytes` is what all may take together: then
+    the next is refused, and nothing goes; -1 is no bound. `hints`: what it stores under the first pattern it
+    passes on under the second.
     """
 
     name: str
     subjects: tuple[str, ...]
     description: str
     duplicate_window_s: float
+    message_bytes: int
+    store_bytes: int = -1
     write_once: bool = False
     hints: tuple[str, str] | None = None
 
@@ -53,6 +66,8 @@ def topology(
     ack_wait_s: float = 10.0,
     duplicate_window_s: float = 600.0,
     max_ack_pending: int = 1000,
+    blob_store_bytes: int = BLOB_STORE_BYTES,
+    dlq_store_bytes: int = DLQ_STORE_BYTES,
 ) -> Topology:
     """Derive the streams and one durable consumer a mailbox from a table.
 
@@ -65,6 +80,7 @@ def topology(
             subjects=(subjects.STORES[MAIL_STREAM],),
             description="Every message of every mission, in one order",
             duplicate_window_s=duplicate_window_s,
+            message_bytes=_MAIL_BYTES,
             hints=_hints(table),
         ),
         Stream(
@@ -72,6 +88,8 @@ def topology(
             subjects=(subjects.STORES[BLOB_STREAM],),
             description="Files, by content; each subject is written once",
             duplicate_window_s=duplicate_window_s,
+            message_bytes=_CHUNK_BYTES,
+            store_bytes=blob_store_bytes,
             write_once=True,
         ),
         Stream(
@@ -79,6 +97,8 @@ def topology(
             subjects=(subjects.STORES[DLQ_STREAM],),
             description="Mail that could not be decided, with the reason",
             duplicate_window_s=duplicate_window_s,
+            message_bytes=_DEAD_LETTER_BYTES,
+            store_bytes=dlq_store_bytes,
         ),
     )
     consumers = tuple(

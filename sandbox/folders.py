@@ -4,12 +4,13 @@ import stat
 from pathlib import Path
 
 from sandbox.errors import FolderRefused
+from sandbox.obeyed import is_version_control
 from sandbox.order import Outcome
 from sandbox.policy import MIB, Policy
 
 
 def read_folder(folder: Path, policy: Policy) -> dict[str, bytes]:
-    """Return a folder's regular files by their paths in it; links are not followed.
+    """Return a folder's regular files by their paths in it; links are not followed, `.git` and the like left.
 
     Raises:
         FolderRefused: it cannot be read, or holds more than a workspace; no more than that is read.
@@ -21,7 +22,9 @@ def read_folder(folder: Path, policy: Policy) -> dict[str, bytes]:
     try:
         for path in sorted(folder.rglob("*")):
             found = path.lstat()
-            if not stat.S_ISREG(found.st_mode):
+            if not stat.S_ISREG(found.st_mode) or any(
+                map(is_version_control, path.relative_to(folder).parts)
+            ):
                 continue
             room -= found.st_size
             if room < 0 or len(files) >= policy.workspace_inodes:

@@ -3,13 +3,14 @@
 import unicodedata
 
 from sandbox.errors import PathRefused
+from sandbox.obeyed import refusal_of_names
 
 MAX_DEPTH = 16  # levels; deeper trees are attacks on whoever walks them
 MAX_NAME_BYTES = 255  # what Linux file systems take for one name
 
 
 def refusal(path: str) -> str | None:
-    """Return why a path is refused, or None for a relative POSIX path of plain names.
+    """Return why a path is refused, or None for a relative POSIX path of plain names that nothing obeys.
 
     Case is the caller's concern: `a` and `A` are two files here.
     """
@@ -28,14 +29,15 @@ def refusal(path: str) -> str | None:
         return "the path has an empty, '.' or '..' part"
     if any(len(name.encode()) > MAX_NAME_BYTES for name in names):
         return f"a name is longer than {MAX_NAME_BYTES} bytes"
-    return None
+    return refusal_of_names(names)
 
 
 def check_path(path: str) -> None:
     """Refuse a path that is not a plain relative POSIX path.
 
     Raises:
-        PathRefused: absolute, empty, `.` or `..` parts, backslash, control characters, too deep or too long.
+        PathRefused: absolute, empty, `.` or `..` parts, backslash, control characters, too deep or too long,
+            a leading `-`, or a name of a version control system's own.
     """
     reason = refusal(path)
     if reason is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -124,7 +125,7 @@ def deliverable(record: Record) -> m.Manifest:
 
 
 async def deliver_to(carrier: Carrier, record: Record, target: Path, *, force: bool) -> Delivery:
-    """Fetch a deliverable, check every byte against its digest, and write it.
+    """Fetch a deliverable, check every byte against its digest, list what tools obey, and write it.
 
     Raises:
         DeskError: nothing to deliver, a file that is not what its name says, or something in the way.
@@ -134,7 +135,18 @@ async def deliver_to(carrier: Carrier, record: Record, target: Path, *, force: b
     from actors.desk.deliver import deliver
 
     contents = await _fetch(carrier, deliverable(record))
+    _warn(contents)
     return await asyncio.to_thread(deliver, contents, target, force=force)
+
+
+def _warn(paths: Iterable[str]) -> None:
+    """Say on stderr, before anything is written, which files some tool obeys by itself."""
+    from actors.desk.deliver import sift
+    from actors.desk.screen import note, plain
+    from sandbox.obeyed import obeyed
+
+    for path, tool in obeyed(sift(paths)[0]).items():
+        note(f"{plain(path, 120)!r} is obeyed by {tool}: read it before you use the folder")
 
 
 async def _fetch(carrier: Carrier, files: m.Manifest) -> dict[str, bytes]:

@@ -128,6 +128,8 @@ def facts(company: Company, isolation: Found, seconds: float) -> dict[str, Any]:
         "authority": "enforced" if company.guarded else "not enforced",
         "actors": company.supervisor.pids(),
         "lost": dict(company.lost),
+        "actors_landlock": company.confined.landlock if company.confined else None,
+        "actors_missing": list(company.confined.missing) if company.confined else ["it cannot be found out"],
         "sandbox": isolation.backend,
         "sandbox_walls": walls if isolation.backend else None,
         "sandbox_reason": isolation.reason,
@@ -143,6 +145,9 @@ def warnings(told: dict[str, Any]) -> list[str]:
     lines = []
     if told["authority"] != "enforced":
         lines.append(f"{NOT_ENFORCED}: {ANYBODY}")
+    if told["actors_missing"]:
+        what = "; ".join(told["actors_missing"])
+        lines.append(f"an actor's process is not confined in all ways ({what}): see SECURITY.md")
     if told["sandbox"] is None:
         lines.append(f"no sandbox, so no program will run: {told['sandbox_reason']}")
         lines.append(f"fix: {told['sandbox_fix']}")

@@ -72,9 +72,10 @@ def check_target(target: Path) -> None:
     """Find out, before anything is spent, whether files can be written there; leaves nothing behind.
 
     Raises:
-        DeskError: they cannot.
+        DeskError: they cannot, or the folder belongs to a version control system.
     """
     try:
+        _check_outside_repositories(target)
         place = target.absolute()
         while not place.exists() and place != place.parent:
             if place.is_symlink():
@@ -84,6 +85,13 @@ def check_target(target: Path) -> None:
             pass
     except OSError as error:
         raise _unwritable(target, error) from error
+
+
+def _check_outside_repositories(target: Path) -> None:
+    from sandbox.obeyed import is_version_control
+
+    if any(map(is_version_control, target.resolve().parts)):
+        raise PermissionError(0, "it belongs to a version control system, which would obey what is there")
 
 
 def _unwritable(target: Path, error: OSError) -> DeskError:
@@ -100,6 +108,7 @@ def deliver(files: Mapping[str, bytes], target: Path, *, force: bool = False) ->
     kept, refused = sift(files)
     delivery = Delivery(skipped=refused)
     try:
+        _check_outside_repositories(target)
         target.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -11,9 +11,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass, field
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from actors import provenance, stamp
+from actors.confinement import Confined, possible
 from actors.datadir import DataDir, DataDirError, Locked, Run
 from actors.desk.announcing import announce_versions
 from actors.desk.connection import is_guarded, password, session
@@ -64,7 +65,8 @@ class Company:
     """A company whose actors all serve.
 
     `guarded`: there are credentials, so that the broker can tell who writes. `lost` says who was given up,
-    and why. `told`: the run file is there; `untold`: it is no longer true.
+    and why. `told`: the run file is there; `untold`: it is no longer true. `confined` is what its actors gave
+    up, None if that cannot be found out.
     """
 
     plan: Plan
@@ -78,6 +80,7 @@ class Company:
     hindrances: Hindrances
     told: bool = False
     untold: bool = False
+    confined: Confined | None = None
 
     def save_run(self) -> str:
         """Write what is not yet in the run file; return what was in the way, "" if nothing was."""
@@ -146,7 +149,10 @@ async def launched(plan: Plan, tell: Tell) -> AsyncIterator[Company]:
                 await _serve_here(company, passwords, stack, tell)
             else:
                 stamp.check(plan.data_dir, coo=package_version("coo-actor"), nats_server="")
+            finding = asyncio.create_task(_confinement())
+            stack.push_async_callback(_cancelled, finding)
             await _open(company, passwords, stack, tell)
+            company.confined = await finding
             company.write_run()
             if company.server is not None:
                 plan.data_dir.write_login(company.url, ADMIN, passwords[ADMIN])
@@ -154,6 +160,14 @@ async def launched(plan: Plan, tell: Tell) -> AsyncIterator[Company]:
             watch = watch_files(plan.data_dir, _listener(company, tell), company.save_run)
             stack.push_async_callback(_cancelled, asyncio.create_task(watch))
             yield company
+
+
+async def _confinement() -> Confined | None:
+    try:
+        return await possible()
+    except (OSError, ValueError) as error:
+        log.warning("confinement.unknown", reason=str(error))
+        return None
 
 
 async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExitStack, tell: Tell) -> None:
@@ -250,7 +264,7 @@ def _listener(company: Company, tell: Tell) -> Tell:
     return on_event
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
+async def _cancelled(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError, ServerError):
         await task

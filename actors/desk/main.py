@@ -65,8 +65,10 @@ def log_to_stderr() -> None:
 
 def main() -> None:
     """Run the command line; every error is one line on stderr with the next step, and an exit code."""
+    from actors import kernel
     from actors.desk import commands
 
+    kernel.stop_dumps()  # it holds passwords, and other processes of this user may be taken
     commands.register(app)
     try:
         app(standalone_mode=True)

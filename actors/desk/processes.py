@@ -1,4 +1,8 @@
-"""How each actor's process is started: with its own password and its own part of the settings, no more."""
+"""How each actor's process is started: with its own password and its own part of the settings, no more.
+
+Secrets go through a pipe, before the settings: what is in the environment of a process can be read by every
+other of its user.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,9 @@ import os
 import sys
 from collections.abc import Mapping
 
+import msgspec
+
+from actors.confinement import FIRST_UID
 from actors.credentials import SHARED
 from actors.datadir import DataDir
 from actors.supervisor import ProcessSpec
@@ -32,22 +39,26 @@ def _spec(settings: Settings, data_dir: DataDir, url: str, role: str, secret: st
     log = data_dir.log(name)
     # -P: a folder named `actors` where `coo up` is typed must not be what runs.
     argv = [sys.executable, "-P", "-m", "actors.process", role, "--server", url]
+    argv += ["--secrets", "-", "--config", "-", "--log", str(log), "--strikes", str(data_dir.strikes(role))]
+    own = secrets(settings, role, secret, os.environ)
     return ProcessSpec(
         name=name,
-        argv=[*argv, "--config", "-", "--log", str(log), "--strikes", str(data_dir.strikes(role))],
-        env=environment(settings, role, secret, os.environ),
+        argv=[*argv, "--confine", str(FIRST_UID + TABLE.processes.index(role))],
+        env=environment(role, os.environ),
         log=log,
-        stdin=part(settings, role),
+        stdin=msgspec.json.encode(own) + b"\n" + part(settings, role),
     )
 
 
-def environment(settings: Settings, role: str, secret: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return all that one actor's process is told of ours: model keys only if it calls models."""
-    names = list(_SHARED)
-    if role in ROLES_WITH_A_MODEL:
-        names += key_names(settings)
-    if role == "sandbox":
-        names.append("DOCKER_HOST")
+def environment(role: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of one actor's process; no secret is in it."""
+    names = (*_SHARED, "DOCKER_HOST") if role == "sandbox" else _SHARED
+    return {name: environ[name] for name in names if name in environ}
+
+
+def secrets(settings: Settings, role: str, secret: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return all secrets that one actor's process is told: model keys only if it calls models."""
+    names = list(key_names(settings)) if role in ROLES_WITH_A_MODEL else []
     if not secret:
         names += SHARED
     return {name: environ[name] for name in names if name in environ} | {variable(role): secret}

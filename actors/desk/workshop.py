@@ -102,6 +102,7 @@ def run_program(
     """Run any program as a mission would; its exit code, or 70 when it did not end by itself."""
     from sandbox import FolderRefused, OrderRefused
     from sandbox.folders import write_folder
+    from sandbox.obeyed import obeyed
 
     wanted = load_settings(config).sandbox
     choice = _choice(backend or wanted.backend)
@@ -109,6 +110,8 @@ def run_program(
     try:
         outcome = run(_run_once(choice, limits, _order(argv, source, timeout_s, limits)))
         if out is not None:
+            for path, tool in obeyed(one.path for one in outcome.files).items():
+                _progress(f"coo: {plain(path, 200)} is obeyed by {tool}: read it before you use the folder")
             write_folder(outcome, out)
     except FolderRefused as error:
         raise DeskError(Exit.USAGE, f"{error.reason}.", f"{error.fix.capitalize()}.") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from actors import messages as m
+from actors.performers.turns import TooMany, Turns
 from bus import blobs
 from bus.envelope import Mail, digest
 from bus.errors import BlobMismatch
@@ -27,19 +28,38 @@ VERSION = 1
 _LOOK_AGAIN_S = 1.0
 """When to see whether another process that runs this order has answered it."""
 
+MOST_WAITING = 128
+"""Orders of one sender that wait for a run: far above what missions in their slots send."""
+
+_MIB = 1024 * 1024
+_SEND_LESS = "send less, or raise sandbox.workspace_bytes and memory_bytes"
+_LATER = "resume the mission when fewer wait"
+
 _CONTROLS = {code: "\ufffd" for code in range(32) if chr(code) not in "\n\t"} | {0x7F: "\ufffd"}
 _SHOWN_CHARS = 4_000
 """How much of each stream an outcome carries: its end, where an error stands."""
 
 
 class SandboxPerformer:
-    """Serves `execute`. The backend is found at the first order, and again after it was missing."""
+    """Serves `execute`. The backend is found at the first order, and again after it was missing.
+
+    `runs` programs run at once, and no order with more than `most_bytes` of files is fetched.
+    """
 
     name = "sandbox"
     version = VERSION
 
-    def __init__(self, carrier: Carrier, find_backend: Callable[[], Awaitable[sandbox.Backend]]) -> None:
+    def __init__(
+        self,
+        carrier: Carrier,
+        find_backend: Callable[[], Awaitable[sandbox.Backend]],
+        *,
+        runs: int,
+        most_bytes: int,
+    ) -> None:
         self._carrier = carrier
+        self._turns = Turns(runs, MOST_WAITING)
+        self._most_bytes = most_bytes
         self._find_backend = find_backend
         self._backend: sandbox.Backend | None = None
         self._finding = asyncio.Lock()
@@ -51,10 +71,23 @@ class SandboxPerformer:
         return _answer(order, status="failed", reason=why, stderr=why)
 
     async def perform(self, order: Mail) -> msgspec.Struct:
-        from sandbox import Order, OrderRefused, RunUnderWay, Unavailable
-
         execute = order.message
         assert isinstance(execute, m.Execute)
+        needed = sum(ref.size for ref in execute.files.values())
+        if needed > self._most_bytes:
+            reason = f"the files need {needed // _MIB} MiB, the workspace holds {self._most_bytes // _MIB}"
+            return _answer(order, status="not_started", reason=reason, fix=_SEND_LESS)
+        try:
+            async with self._turns.turn(order.sender, order.mission):
+                return await self._run(order, execute)
+        except TooMany as error:
+            log.warning("sandbox.refused", mission=order.mission, sender=order.sender, reason=str(error))
+            return _answer(order, status="not_started", reason=str(error), fix=_LATER)
+
+    async def _run(self, order: Mail, execute: m.Execute) -> msgspec.Struct:
+        from sandbox import Order, OrderRefused, RunUnderWay, Unavailable
+        from sandbox.apart import Gone
+
         try:
             files = await self._fetch(execute.files)
             wanted = Order(
@@ -67,11 +100,13 @@ class SandboxPerformer:
         except Unavailable as error:
             log.error("sandbox.unavailable", reason=error.reason, fix=error.fix)
             return _answer(order, status="not_started", reason=error.reason, fix=error.fix)
+        except Gone as error:
+            raise NotNow(str(error), _LOOK_AGAIN_S) from error
         except (OrderRefused, BlobMismatch) as error:
             return _answer(order, status="failed", reason=str(error), stderr=str(error))
         try:
             outcome = await backend.run(wanted)
-        except RunUnderWay as error:
+        except (RunUnderWay, Gone) as error:
             raise NotNow(str(error), _LOOK_AGAIN_S) from error
         if outcome.status in ("engine_error", "not_started"):
             self._backend = None
@@ -86,8 +121,11 @@ class SandboxPerformer:
             return self._backend
 
     async def _fetch(self, files: m.Manifest) -> dict[str, bytes]:
-        contents = await asyncio.gather(*(blobs.get(self._carrier, ref) for ref in files.values()))
-        return dict(zip(files, contents, strict=True))
+        """Return what a manifest names; a blob that it names twice is fetched once."""
+        refs = dict.fromkeys(files.values())
+        contents = await asyncio.gather(*(blobs.get(self._carrier, ref) for ref in refs))
+        found = dict(zip(refs, contents, strict=True))
+        return {path: found[ref] for path, ref in files.items()}
 
     async def close(self) -> None:
         """Let go of the engine."""

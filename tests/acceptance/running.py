@@ -83,6 +83,7 @@ class Company:
         self.env = environment(home, own)
         self.events: list[dict[str, Any]] = []
         self.said: list[str] = []
+        self.program: tuple[str, ...] = COO
         self.process: subprocess.Popen[str] | None = None
         self._readers: list[threading.Thread] = []
 
@@ -97,7 +98,7 @@ class Company:
         """Type `coo up --json` and do not wait."""
         self.events, self.said = [], []
         self.process = subprocess.Popen(
-            [*COO, "up", "--json", "--port", port, *args],
+            [*self.program, "up", "--json", "--port", port, *args],
             env=self.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -180,6 +181,14 @@ class Company:
         except psutil.NoSuchProcess:
             return []
 
+    def children(self) -> list[psutil.Process]:
+        """Return what `coo up` itself started and lives now: the sandbox's actor has a helper of its own."""
+        assert self.process is not None
+        try:
+            return list(psutil.Process(self.process.pid).children())
+        except psutil.NoSuchProcess:
+            return []
+
     def happened(self, kind: str, name: str) -> list[dict[str, Any]]:
         """Return the events of one kind of one process."""
         return [event for event in self.events if event["event"] == kind and event.get("name") == name]
@@ -209,7 +218,7 @@ class Company:
     ) -> subprocess.CompletedProcess[str]:
         """Type a command on this company and return how it ended; `text` is typed into it."""
         return subprocess.run(
-            [*COO, *args],
+            [*self.program, *args],
             env={**self.env, **env},
             input=text or "",
             capture_output=True,

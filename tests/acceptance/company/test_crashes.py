@@ -67,7 +67,7 @@ def test_a_company_on_somebody_elses_server(tmp_path: Path) -> None:
         with running_company(tmp_path / "second", "--server", first.url, env=env) as second:
             assert second.ready["server"] is None
             assert second.ready["url"] == first.url
-            assert len(second.family()) == len(ACTORS)
+            assert len(second.children()) == len(ACTORS)
             assert second.stop() == 0
         assert all(lives(pid) for pid in first.pids.values())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.desk.processes import environment
+from actors.desk.processes import environment, secrets
 from actors.serverbinary import configuration_file
 from actors.table import TABLE
 from bus.authority import render
@@ -21,15 +21,16 @@ ENVIRON = {
 
 
 @pytest.mark.parametrize(
-    ("role", "more"),
+    ("role", "env", "told"),
     [
-        ("engineer", {"OPENROUTER_API_KEY": "sk-1", "COO_ENGINEER_PASSWORD": "own"}),
-        ("sandbox", {"DOCKER_HOST": "unix:///run/docker.sock", "COO_SANDBOX_PASSWORD": "own"}),
-        ("budget", {"COO_BUDGET_PASSWORD": "own"}),
+        ("engineer", {}, {"OPENROUTER_API_KEY": "sk-1", "COO_ENGINEER_PASSWORD": "own"}),
+        ("sandbox", {"DOCKER_HOST": "unix:///run/docker.sock"}, {"COO_SANDBOX_PASSWORD": "own"}),
+        ("budget", {}, {"COO_BUDGET_PASSWORD": "own"}),
     ],
 )
-def test_an_actor_is_told_only_what_it_needs(role: str, more: dict[str, str]) -> None:
-    assert environment(load(), role, "own", ENVIRON) == {"PATH": "/bin", "HOME": "/home/me"} | more
+def test_an_actor_is_told_only_what_it_needs(role: str, env: dict[str, str], told: dict[str, str]) -> None:
+    assert environment(role, ENVIRON) == {"PATH": "/bin", "HOME": "/home/me"} | env
+    assert secrets(load(), role, "own", ENVIRON) == told
 
 
 def test_the_configuration_file_is_the_one_made_from_the_kind_table() -> None:
