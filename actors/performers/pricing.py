@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from actors.money import PICO_PER_MICRO, cost_microusd
@@ -21,6 +21,7 @@ class Completion:
     """A provider's answer, with the tokens that it counted, and its own figure of the cost if it gave one.
 
     With a `failure` it is no answer, but a bill all the same. `cut`: it ended at the bound of its tokens.
+    `doubt` says why the figures cannot be the bill.
     """
 
     text: str
@@ -30,6 +31,7 @@ class Completion:
     microusd: int | None = None
     failure: str = ""
     cut: bool = False
+    doubt: str = ""
 
 
 def worst_of(terms: ModelTerms, input_tokens: int, output_tokens: int) -> int:
@@ -73,6 +75,16 @@ def bill_of(terms: ModelTerms, answer: Completion, began_ns: int, ended_ns: int)
             ]
         )
     return Bill(cost, answer.input_tokens, answer.output_tokens)
+
+
+def booked(bill: Bill, answer: Completion, held_microusd: int) -> Bill:
+    """Return what is booked: the bill, or the hold where that cannot be the bill.
+
+    What the provider states as its cost is booked in full if it is more.
+    """
+    if not answer.doubt or (answer.microusd or 0) > held_microusd:
+        return bill
+    return replace(bill, microusd=max(bill.microusd, held_microusd), doubt=answer.doubt)
 
 
 def _touches(windows: tuple[tuple[int, int], ...], began_ns: int, ended_ns: int) -> bool:
