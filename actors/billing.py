@@ -110,4 +110,4 @@ def _frozen(ledger: Ledger, name: str, fact: m.Settle, why: Why, held: int) -> t
 def leave_queue(ledger: Ledger, name: str, attempt: str) -> Ledger:
     """Let an attempt wait no more."""
     left = tuple(w for w in ledger.waiting if w.order.attempt != attempt or w.mission != name)
-    return replace(ledger, waiting=left)
+    return ledger if len(left) == len(ledger.waiting) else replace(ledger, waiting=left)

@@ -220,8 +220,9 @@ def _expire_one(ledger: Ledger, name: str, attempt: str, hold: Hold) -> Ledger:
     return book(ledger, name, attempt, replace(hold, status="in_doubt"))
 
 
-def next_expiry_ns(ledger: Ledger) -> int:
-    """Return when the next hold or the next wait is over, 0 if nothing is."""
-    holds = (hold.expires_ns for mission in ledger.missions.values() for hold in mission.open.values())
-    waits = (waiting.until_ns for waiting in ledger.waiting)
-    return min([*holds, *waits], default=0)
+def next_expiry_ns(ledger: Ledger, waiting_until_ns: int) -> int:
+    """Return when the next hold or the next wait is over, 0 if nothing is held and nobody waits."""
+    times = [hold.expires_ns for mission in ledger.missions.values() for hold in mission.open.values()]
+    if ledger.waiting:
+        times.append(waiting_until_ns)
+    return min(times, default=0)

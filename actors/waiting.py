@@ -33,24 +33,33 @@ MOST_OF_MISSION = 100
 MOST_OF_SENDER = 1_000
 """So many reserves of one mailbox wait at once, in all missions."""
 
+_NEVER = 2**63
+
 _OF_COMPANY = frozenset({"day", "month"})
 
 
-def reserve(ledger: Ledger, mail: Mail, order: m.Reserve) -> tuple[Ledger, list[Letter]]:
-    """Answer a reserve at once if it is settled what to say; else put it behind those that wait."""
+def reserve(ledger: Ledger, mail: Mail, order: m.Reserve) -> tuple[Waiting | None, list[Letter]]:
+    """Answer a reserve at once if it was answered before; else return it as one that may have to wait."""
     mission = ledger.missions.get(mail.mission)
     known = mission.hold(order.attempt) if mission else None
-    same = [w for w in ledger.waiting if w.order.attempt == order.attempt and w.mission == mail.mission]
-    if known is None and not same:
+    asked = None if known else find(ledger, mail.mission, order.attempt)
+    if known is None and asked is None:
         if mission is not None and len(mission.open) + len(mission.over) >= MOST_ATTEMPTS:
-            return ledger, [_refused(mail.sender, order, "too_many_attempts")]
+            return None, [_refused(mail.sender, order, "too_many_attempts")]
         until_ns = mail.now_ns + min(max(0, order.wait_s), LONGEST_S) * SECOND_NS
-        waiting = Waiting(mission=mail.mission, by=mail.sender, order=order, until_ns=until_ns)
-        return replace(ledger, waiting=(*ledger.waiting, waiting)), []
-    by, before = (known.by, known.asked) if known else (same[0].by, same[0].order)
+        return Waiting(mission=mail.mission, by=mail.sender, order=order, until_ns=until_ns), []
+    by, before = (known.by, known.asked) if known else (asked.by, asked.order) if asked else ("", None)
     if by != mail.sender or before != order:
-        return ledger, [_refused(mail.sender, order, "id_conflict")]
-    return ledger, [Letter(to=mail.sender, message=_answer(order, known))] if known else []
+        return None, [_refused(mail.sender, order, "id_conflict")]
+    return None, [Letter(to=mail.sender, message=_answer(order, known))] if known else []
+
+
+def find(ledger: Ledger, mission: str, attempt: str) -> Waiting | None:
+    """Return the reserve that waits under this name, if one does."""
+    standing = _standing(ledger)
+    lane = standing.lanes.get(mission) if standing else None
+    among = ledger.waiting if standing is None else lane.waiting if lane else []
+    return next((w for w in among if w.order.attempt == attempt and w.mission == mission), None)
 
 
 def _refused(to: str, order: m.Reserve, scope: str) -> Letter:
@@ -84,27 +93,59 @@ class _Lane:
 
 @dataclass
 class _Queue:
-    """One pass through those that wait: the ledger as it is by now, and those that go on waiting."""
+    """Those that wait, by mission and by what they wait for, as they are looked at one by one.
+
+    `until_ns` is the earliest deadline, `needed_most` the greatest need. Of those that wait for day or month
+    `needed_least` is the smallest need, and `ahead` what stands before the first of them.
+    """
 
     ledger: Ledger
     now_ns: int
+    kept: tuple[Waiting, ...] | None = None
+    day: str = ""
     room: int = 0
     claimed: int = 0
+    until_ns: int = _NEVER
+    needed_most: int = 0
+    needed_least: int = _NEVER
+    ahead: int = 0
+    senders: dict[str, int] = field(default_factory=dict)
     lanes: dict[str, _Lane] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.room = company_room(self.ledger, self.now_ns)
+    def begin(self, ledger: Ledger, now_ns: int) -> None:
+        """Go on with the ledger as it is by now; until `end` the queue is nobody's."""
+        self.ledger, self.now_ns, self.kept, self.letters = ledger, now_ns, None, []
+        self.day, self.room = period(now_ns)[0], company_room(ledger, now_ns)
+
+    def end(self, kept: tuple[Waiting, ...]) -> tuple[Ledger, list[Letter]]:
+        self.kept = kept
+        return replace(self.ledger, waiting=kept), self.letters
 
     def keep(self, waiting: Waiting) -> None:
-        lane = self.lanes.get(waiting.mission)
+        lane, needed = self.lanes.get(waiting.mission), least(waiting.order)
         if lane is None:
-            most = max(0, mission_left(self.ledger, waiting.mission))
-            lane = self.lanes[waiting.mission] = _Lane(most)
+            lane = self.lanes[waiting.mission] = _Lane(max(0, mission_left(self.ledger, waiting.mission)))
+        if waiting.blocked_by in _OF_COMPANY:
+            self.ahead = self.claimed if self.needed_least == _NEVER else self.ahead
+            self.needed_least = min(self.needed_least, needed)
         self.claimed -= lane.claimed
-        lane.needs += least(waiting.order)
+        lane.needs += needed
         lane.waiting.append(waiting)
         self.claimed += lane.claimed
+        self.senders[waiting.by] = self.senders.get(waiting.by, 0) + 1
+        self.until_ns = min(self.until_ns, waiting.until_ns)
+        self.needed_most = max(self.needed_most, needed)
+
+    def stands_still(self, before: Ledger, ledger: Ledger, mail: Mail) -> bool:
+        """Say whether this mail can have changed nothing for any of those that wait."""
+        if before.limits is not ledger.limits or self.day != period(mail.now_ns)[0]:
+            return False
+        if mail.mission in self.lanes and not isinstance(mail.message, m.Reserve | m.Sent):
+            return False
+        left, room = company_left(ledger, mail.now_ns), company_room(ledger, mail.now_ns)
+        due = self.until_ns <= mail.now_ns or self.needed_most > left
+        return not due and self.needed_least > room - self.ahead
 
     def look(self, waiting: Waiting) -> Waiting | None:
         """Decide one that waits, and return it while it goes on waiting."""
@@ -160,59 +201,71 @@ class _Queue:
 
     def _crowded(self, waiting: Waiting) -> m.Refusal | None:
         """Refuse to let one wait that has just come, where too many wait already."""
-        if waiting.blocked_by:
-            return None
-        of_mission = [w for w in self.ledger.waiting if w.mission == waiting.mission]
-        of_sender = [w for w in self.ledger.waiting if w.by == waiting.by]
-        if len(of_mission) <= MOST_OF_MISSION and len(of_sender) <= MOST_OF_SENDER:
+        lane = self.lanes.get(waiting.mission)
+        of_mission, of_sender = len(lane.waiting) if lane else 0, self.senders.get(waiting.by, 0)
+        if waiting.blocked_by or (of_mission < MOST_OF_MISSION and of_sender < MOST_OF_SENDER):
             return None
         needed = least(waiting.order)
         return m.Refusal(scope="too_many_waiting", needed_microusd=needed, remaining_microusd=0)
 
 
-def serve(before: Ledger, ledger: Ledger, mail: Mail) -> tuple[Ledger, list[Letter]]:
-    """Go through those that wait in order: grant what fits, refuse what cannot or waited too long.
+_last: list[_Queue] = []
+"""The queue as it was left last: it follows from the ledger alone, and making it anew takes long."""
 
-    `before` is the ledger before this mail: a mission that it did not move is not looked at again.
+
+def _standing(ledger: Ledger) -> _Queue | None:
+    """Return the queue of a ledger, if it is the one that was left last."""
+    return _last[0] if _last and _last[0].kept is ledger.waiting else None
+
+
+def serve(
+    before: Ledger, expired: Ledger, ledger: Ledger, mail: Mail, fresh: Waiting | None
+) -> tuple[Ledger, list[Letter]]:
+    """Go through those that wait, in order: grant what fits, refuse what cannot or waited too long.
+
+    `before` is the ledger before this mail, `expired` with the holds resolved whose time is over by it.
+    `fresh` has come with it.
     """
-    if not ledger.waiting:
+    standing = _standing(ledger)
+    if standing is not None and expired is before and standing.stands_still(before, ledger, mail):
+        if fresh is None:
+            return ledger, []
+        standing.begin(ledger, mail.now_ns)
+        kept = standing.look(fresh)
+        return standing.end(ledger.waiting if kept is None else (*ledger.waiting, kept))
+    if not ledger.waiting and fresh is None:
         return ledger, []
-    queue, moved, kept = _Queue(ledger, mail.now_ns), _moved(before, ledger, mail), list[Waiting]()
-    tight = _is_tight(ledger, queue.room)
-    if not tight:
-        moved |= {w.mission for w in ledger.waiting if w.blocked_by in _OF_COMPANY}
-    for waiting in ledger.waiting:
+    queue = _Queue(ledger, mail.now_ns)
+    queue.begin(ledger, mail.now_ns)
+    all_of_them = ledger.waiting if fresh is None else (*ledger.waiting, fresh)
+    moved, gone_on = _moved(before, ledger, mail, all_of_them), list[Waiting]()
+    for waiting in all_of_them:
         looked_at = waiting.mission in moved
-        if tight and not looked_at and waiting.blocked_by in _OF_COMPANY:
+        if not looked_at and waiting.blocked_by in _OF_COMPANY:
             looked_at = least(waiting.order) <= queue.room - queue.claimed
-        if looked_at:
-            went_on = queue.look(waiting)
-            if went_on is not None:
-                kept.append(went_on)
-            continue
-        if tight:
+        if not looked_at:
             queue.keep(waiting)
-        kept.append(waiting)
-    return replace(queue.ledger, waiting=tuple(kept)), queue.letters
+            gone_on.append(waiting)
+        elif (kept := queue.look(waiting)) is not None:
+            gone_on.append(kept)
+    _last[:] = [queue]
+    return queue.end(tuple(gone_on))
 
 
-def _is_tight(ledger: Ledger, room: int) -> bool:
-    """Say whether day or month may have no room for all that wait; if not, they are in nobody's way."""
-    asked = [waiting.order.microusd for waiting in ledger.waiting]
-    return sum(asked) + max(asked) > room
-
-
-def _moved(before: Ledger, ledger: Ledger, mail: Mail) -> set[str]:
+def _moved(before: Ledger, ledger: Ledger, mail: Mail, waiting: tuple[Waiting, ...]) -> set[str]:
     """Return the missions of which something was decided, is due, or fits no more beside what is posted."""
-    waiting, now_ns = ledger.waiting, mail.now_ns
+    names, now_ns = {w.mission for w in waiting}, mail.now_ns
     if before.limits is not ledger.limits:
-        return {w.mission for w in waiting}
+        return names
     left = company_left(ledger, now_ns)
-    moved = {
-        w.mission
-        for w in waiting
-        if not w.blocked_by or w.until_ns <= now_ns or (w.order.floor or w.order.microusd) > left
-    }
-    names = {w.mission for w in waiting}
+    moved = {w.mission for w in waiting if not w.blocked_by or w.until_ns <= now_ns or least(w.order) > left}
     moved |= {name for name in names if before.missions.get(name) is not ledger.missions.get(name)}
     return {*moved, mail.mission}
+
+
+def earliest_ns(ledger: Ledger) -> int:
+    """Return when the first of those that wait has waited long enough; far in the future if none does."""
+    standing = _standing(ledger)
+    if standing is not None:
+        return standing.until_ns
+    return min((waiting.until_ns for waiting in ledger.waiting), default=_NEVER)

@@ -37,9 +37,13 @@ MAX_ASKED_RAISES = 3
 
 def handle(ledger: Ledger, mail: Mail) -> Step:
     """Decide one mail. Holds whose time is over by the log's clock are resolved first."""
-    before, ledger = ledger, expire(ledger, mail.now_ns)
-    ledger, letters = _event(ledger, mail)
-    ledger, answers = waiting.serve(before, ledger, mail)
+    before, expired = ledger, expire(ledger, mail.now_ns)
+    fresh = None
+    if isinstance(mail.message, m.Reserve):
+        ledger, (fresh, letters) = expired, waiting.reserve(expired, mail, mail.message)
+    else:
+        ledger, letters = _event(expired, mail)
+    ledger, answers = waiting.serve(before, expired, ledger, mail, fresh)
     ledger, forget = _drop_closed(ledger, mail.now_ns)
     ledger, opened = slots.serve(ledger)
     return _ticking(ledger, mail, [*letters, *answers, *opened], forget)
@@ -53,8 +57,6 @@ def _event(ledger: Ledger, mail: Mail) -> tuple[Ledger, list[Letter]]:
             return slots.ask(ledger, mail.mission, order)
         case m.Park():
             return slots.park(ledger, mail.mission), []
-        case m.Reserve() as order:
-            return waiting.reserve(ledger, mail, order)
         case m.Sent() as fact:
             return _sent(ledger, mail, fact), []
         case m.Settle() as fact:
@@ -72,7 +74,7 @@ def _event(ledger: Ledger, mail: Mail) -> tuple[Ledger, list[Letter]]:
 
 
 def _ticking(ledger: Ledger, mail: Mail, letters: list[Letter], forget: list[str]) -> Step:
-    expiry_ns = next_expiry_ns(ledger)
+    expiry_ns = next_expiry_ns(ledger, waiting.earliest_ns(ledger))
     ledger = replace(ledger, next_expiry_ns=expiry_ns)
     if expiry_ns and not ledger.ticking:
         at_ns = min(max(expiry_ns, mail.now_ns + SECOND_NS), mail.now_ns + TICK_S * SECOND_NS)
@@ -148,8 +150,8 @@ def _sent(ledger: Ledger, mail: Mail, fact: m.Sent) -> Ledger:
 
 def _void(ledger: Ledger, mail: Mail, fact: m.Void) -> Ledger:
     """Give a hold back, or leave the queue. What was sent is only voided by the process that sent it."""
-    own = [w for w in ledger.waiting if w.order.attempt == fact.attempt and w.by == mail.sender]
-    if any(w.mission == mail.mission for w in own):
+    asked = waiting.find(ledger, mail.mission, fact.attempt)
+    if asked is not None and asked.by == mail.sender:
         return leave_queue(ledger, mail.mission, fact.attempt)
     hold = own_hold(ledger, mail, fact.attempt)
     if hold is None or hold.status not in ("held", "sent"):

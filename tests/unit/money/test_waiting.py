@@ -112,8 +112,8 @@ def test_what_is_decided_is_as_if_all_that_wait_were_looked_at_each_time(day: in
     for n, (what, value) in enumerate(sequence):
         quick_says = event(quick, n, what, value, sent)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(waiting, "_moved", lambda before, ledger, mail: {w.mission for w in ledger.waiting})
-            patch.setattr(waiting, "_is_tight", lambda ledger, room: True)
+            patch.setattr(waiting, "_moved", lambda before, ledger, mail, all_: {w.mission for w in all_})
+            patch.setattr(waiting, "_standing", lambda ledger: None)
             assert event(slow, n, what, value, sent) == quick_says
         assert order_of(quick) == order_of(slow)
         assert quick.ledger.days == slow.ledger.days
