@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from memory_company import LIMITS
+from player import Player
 from provider import Provider
 
 from actors import messages as m
@@ -35,6 +36,15 @@ CALL = m.Call(
     max_output_tokens=1_000,
     goal="g",
     variables={"brief": "b", "acceptance": "[]", "findings": "none"},
+)
+
+
+PLAN = m.Call(
+    turn="plan",
+    model="real",
+    max_output_tokens=8_000,
+    goal="Greet",
+    variables={"goal": "Greet", "max_tasks": "8"},
 )
 
 
@@ -64,7 +74,8 @@ class Bank:
         return open_mail(TABLE, stored, stored.time_ns)
 
     async def order(self, n: int, call: m.Call = CALL) -> Mail:
-        return await self.say("engineer", MODEL, call, f"call-{n}")
+        role = "coo" if call.turn == "plan" else "engineer"
+        return await self.say(role, f"model-{role}", call, f"call-{n}")
 
     def facts(self, kind: str) -> list[Any]:
         rows = {row.kind: row.message for row in TABLE.rows}
@@ -79,15 +90,21 @@ class Bank:
     async def posted(self) -> int:
         return int((await self.books()).accounts["mission:m-1"].posted)
 
-    def performer(self, provider: Provider, patience: Patience | None = None, **terms: Any) -> ModelPerformer:
+    def performer(
+        self,
+        provider: Provider | Player,
+        patience: Patience | None = None,
+        role: str = "engineer",
+        **terms: Any,
+    ) -> ModelPerformer:
         part = ModelPart(default="real", models={"real": terms_of(provider, **terms)})
         carrier = self.server.connect()
         return ModelPerformer(
-            "engineer", TABLE, carrier, part, {"openai": OpenAIClient(part, patience)}, secrets.token_hex(8)
+            role, TABLE, carrier, part, {"openai": OpenAIClient(part, patience)}, secrets.token_hex(8)
         )
 
 
-def terms_of(provider: Provider, **more: Any) -> ModelTerms:
+def terms_of(provider: Provider | Player, **more: Any) -> ModelTerms:
     given: dict[str, Any] = {
         "provider": "openai",
         "max_output_tokens": 1_000,
