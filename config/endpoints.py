@@ -13,6 +13,7 @@ def problem(base_url: str) -> str:
     try:
         parts = urlsplit(base_url)
         host, port = parts.hostname, parts.port
+        (host or "").encode("idna")  # as whoever looks it up does
     except ValueError:
         return "say where the endpoint is, as https://host/v1: the host or the port is wrong"
     if parts.scheme not in ("http", "https") or not host:

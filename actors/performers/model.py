@@ -177,9 +177,7 @@ class ModelPerformer:
             began_ns = self._carrier.now_ns()
             answer = await client.complete(asked)
             bill = bill_of(terms, answer, began_ns, self._carrier.now_ns())
-            bill = booked(bill, answer, grant.microusd)
-            if bill.doubt:
-                log.warning("bill.doubted", mission=order.mission, attempt=grant.attempt, why=bill.doubt)
+            bill = booked(bill, answer, grant)
             if answer.failure:
                 raise Spent(answer.failure, bill)
             if answer.cut and tokens < request.max_output_tokens:

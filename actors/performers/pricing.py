@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from actors.money import PICO_PER_MICRO, cost_microusd
-from actors.performers.bill import Bill
+from actors.performers.bill import Bill, Grant
+from bus.structured import structlog
 
 if TYPE_CHECKING:
     from config.parts import ModelTerms, PeakTerms
+
+log = structlog.get_logger("actors")
 
 _MINUTE_NS = 60 * 10**9
 _WEEK = 7 * 24 * 60
@@ -77,14 +80,15 @@ def bill_of(terms: ModelTerms, answer: Completion, began_ns: int, ended_ns: int)
     return Bill(cost, answer.input_tokens, answer.output_tokens)
 
 
-def booked(bill: Bill, answer: Completion, held_microusd: int) -> Bill:
+def booked(bill: Bill, answer: Completion, grant: Grant) -> Bill:
     """Return what is booked: the bill, or the hold where that cannot be the bill.
 
     What the provider states as its cost is booked in full if it is more.
     """
-    if not answer.doubt or (answer.microusd or 0) > held_microusd:
+    if not answer.doubt or (answer.microusd or 0) > grant.microusd:
         return bill
-    return replace(bill, microusd=max(bill.microusd, held_microusd), doubt=answer.doubt)
+    log.warning("bill.doubted", attempt=grant.attempt, why=answer.doubt)
+    return replace(bill, microusd=max(bill.microusd, grant.microusd), doubt=answer.doubt)
 
 
 def _touches(windows: tuple[tuple[int, int], ...], began_ns: int, ended_ns: int) -> bool:

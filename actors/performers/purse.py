@@ -254,7 +254,7 @@ class Purse:
         mail = open_mail(self._table, stored, stored.time_ns)
         name = getattr(mail.message, "attempt", "")
         call_id, _, number = name.rpartition(".")
-        if call_id != order.id or not number.isdigit():
+        if call_id != order.id or not (number.isascii() and number.isdigit() and len(number) < 9):
             return
         attempt = attempts.setdefault(int(number), Attempt())
         match mail.message:

@@ -288,26 +288,3 @@ def test_what_has_no_price_is_not_found() -> None:
     assert scripted is not None
     assert (scripted.input_picousd_per_token, scripted.output_picousd_per_token) == (1_000_000, 4_000_000)
     assert scripted.cache_hit_picousd_per_token is None
-
-
-@pytest.mark.parametrize(
-    ("url", "why"),
-    [
-        ("http://127.0.0.1:99999/v1", "the host or the port is wrong"),
-        ("http:///v1", "say where the endpoint is"),
-        ("http://host:0/v1", "0 is not a port"),
-        ("http://bob:pa55word@host/v1", "does not belong in an address"),
-        ("https://host/v1?key=pa55word", "ends with its path"),
-        ("ftp://host/v1", "say where the endpoint is"),
-        ("http://ho st/v1", "without blanks"),
-    ],
-)
-def test_an_address_that_cannot_be_called_or_holds_a_secret_is_an_error_that_does_not_repeat_it(
-    file: Path, url: str, why: str
-) -> None:
-    terms = f'{{provider: openai, base_url: "{url}", max_output_tokens: 9, context_tokens: 9, timeout_s: 9}}'
-    price = 'prices: {providers: {openai: {as_of: null, note: n, models: {m: {input_usd_per_mtok: "1", '
-    price += 'output_usd_per_mtok: "1"}}}}}'
-    (told,) = problems(file, f"models: {{catalog: {{m: {terms}}}}}\n{price}\n")
-    assert why in told
-    assert "pa55word" not in told
