@@ -8,18 +8,47 @@ from typing import NamedTuple
 from actors.desk.books import Books
 from actors.desk.record import pages
 from actors.table import TABLE
-from bus import burials
-from bus.envelope import Mail, Stored, decided_at, open_mail
+from bus import blobs, burials
+from bus.envelope import Mail, Stored, decided_at, open_mail, version_of
 from bus.errors import BadMail
 from bus.ports import Carrier
-from bus.subjects import MAIL_STREAM, mail_filter, mailbox_filter
+from bus.subjects import MAIL_STREAM, mail_filter, mailbox_filter, parts_of
+from bus.table import CHECKPOINT, Checkpoint
+
+FULL_BEFORE = 4
+"""Versions of the guard below this moved day and month by every bill in full."""
+
+_ALL = 2**63
+
+
+class TakeOver(NamedTuple):
+    """The first checkpoint of a version: the mail up to `position` was decided by lower ones."""
+
+    version: int
+    position: int
+    snapshot: bytes
 
 
 class Letters(NamedTuple):
-    """What a log holds of the guard: its mail, and its own letters by the sequence they were decided at."""
+    """What a log holds of the guard: its mail, and its own letters by the sequence they were decided at.
+
+    `taken_over` has the first checkpoint of each version, in the order of the log.
+    """
 
     mail: list[Stored]
     decided: dict[int, list[Stored]]
+    taken_over: tuple[TakeOver, ...] = ()
+
+    def before(self, version: int) -> tuple[int, TakeOver | None]:
+        """Return up to which mail versions below this one decided, and the checkpoint that ended that."""
+        written = [version_of(stored) for letters in self.decided.values() for stored in letters]
+        written += [one.version for one in self.taken_over]
+        if not any(0 < one < version for one in written):
+            return 0, None
+        for one in self.taken_over:
+            if one.version >= version:
+                return one.position, one
+        return _ALL, None
 
 
 async def read_letters(carrier: Carrier) -> Letters:
@@ -30,14 +59,29 @@ async def read_letters(carrier: Carrier) -> Letters:
         for stored in page:
             decided[decided_at(stored)].append(stored)
     buried = burials.found_in(mail)
-    return Letters([stored for stored in mail if stored.seq not in buried], decided)
+    kept = [stored for stored in mail if stored.seq not in buried]
+    return Letters(kept, decided, await _taken_over(carrier, kept))
+
+
+async def _taken_over(carrier: Carrier, mail: list[Stored]) -> tuple[TakeOver, ...]:
+    """Read the first checkpoint of each version of the guard."""
+    found: dict[int, TakeOver] = {}
+    for stored in mail:
+        if parts_of(stored.subject).kind != CHECKPOINT:
+            continue
+        own = opened(stored, stored.time_ns)
+        if own is None or not isinstance(one := own.message, Checkpoint) or one.version in found:
+            continue
+        content = await blobs.get(carrier, one.blob) if one.blob else bytes(one.fold)
+        found[one.version] = TakeOver(one.version, one.position, content)
+    return tuple(found.values())
 
 
 class Walk:
     """Goes through the guard's mail in order, each mail once however often it came."""
 
     def __init__(self, letters: Letters) -> None:
-        self.books = Books()
+        self.books = Books(full_until=letters.before(FULL_BEFORE)[0])
         self._letters = letters
         self._seen: set[tuple[str, str, str]] = set()
         self._now_ns = 0
