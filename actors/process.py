@@ -20,6 +20,7 @@ from actors.credentials import NoNkeys, shared_login
 from actors.held import ENVIRONMENT, HeldReport
 from actors.strikes import Strikes
 from actors.table import TABLE
+from actors.terminal import open_terminal
 from bus.authority import variable
 from bus.errors import (
     BusError,
@@ -50,6 +51,7 @@ log = structlog.get_logger("actors")
 
 def main(argv: list[str] | None = None) -> int:
     """Run one actor until SIGTERM or Ctrl-C; a second one ends it at once."""
+    open_terminal()
     options = _parser().parse_args(argv)
     if options.role == "list":
         return _list()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from actors.credentials import NoNkeys, shared_login
 from actors.datadir import DataDir, DataDirError
 from actors.desk.console import ANYBODY, NOT_ENFORCED
 from actors.desk.errors import DeskError, Exit
+from actors.desk.main import log_to_stderr
 from bus.authority import variable
 from bus.errors import NotPermitted, NotSetUp, Unreachable, WrongCredentials
 
@@ -55,7 +55,6 @@ async def connected(
     Raises:
         DeskError: no server, wrong credentials, missing rights, or a server without the company's streams.
     """
-    _log_to_stderr()
     try:
         data_dir = DataDir(path)
         url = server_url(data_dir, server)
@@ -94,6 +93,7 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
     """
     from bus.jetstream import connect
 
+    log_to_stderr([secret])
     try:
         carrier = await connect(
             url,
@@ -122,14 +122,3 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
         raise DeskError(Exit.UNREACHABLE, f"{error}.", "They were changed meanwhile: try again.") from error
     finally:
         await carrier.close()
-
-
-def _log_to_stderr() -> None:
-    """Keep what the bus logs off stdout, where the data is; COO_DEBUG=1 shows all of it."""
-    from bus.structured import structlog
-
-    level = logging.DEBUG if os.environ.get("COO_DEBUG") else logging.WARNING
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

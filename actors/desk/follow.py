@@ -12,6 +12,7 @@ from actors.desk.errors import DeskError, Exit
 from actors.desk.record import PUBLISHED, Record
 from actors.desk.screen import note, out, out_json, plain
 from actors.desk.timeline import SCRIPTED, Timeline, closing, spell
+from actors.terminal import is_unread
 from bus import blobs
 from bus.envelope import Mail, Stored, rfc3339
 from bus.errors import BlobMismatch
@@ -74,13 +75,15 @@ class Watch:
         self._view = view
         self._timeline = Timeline()
         self._said_nobody = False
+        self._unread = True
 
-    async def to_the_end(self, timeout_s: float | None) -> Record:
-        """Show the mission until it rests.
+    async def to_the_end(self, timeout_s: float | None, *, unread: bool = True) -> Record:
+        """Show the mission until it rests; unless `unread`, only while somebody reads it.
 
         Raises:
-            DeskError: the time is over; the mission goes on.
+            DeskError: the time is over, or the reader went away; the mission goes on.
         """
+        self._unread = unread
         try:
             async with asyncio.timeout(timeout_s):
                 await self._to_the_end()
@@ -99,6 +102,7 @@ class Watch:
             page = await _patiently(self._carrier.read(MAIL_STREAM, pattern, self.record.position + 1))
             for stored in page:
                 await self._show(stored)
+                self._let_go_if_unread()
             if page:
                 quiet_since = loop.time()
                 continue
@@ -106,12 +110,19 @@ class Watch:
             if self.record.rests and (self.record.is_answered or quiet_s > _SETTLE_S):
                 return
             self._say_if_nobody_serves(quiet_s)
+            self._let_go_if_unread()
             await asyncio.sleep(POLL_S)
 
     def _say_if_nobody_serves(self, quiet_s: float) -> None:
         if self.record.state == PUBLISHED and quiet_s > _SILENCE_S and not self._said_nobody:
             self._said_nobody = True
             note("No COO has taken this mission up yet. It starts when one runs: coo up.")
+
+    def _let_go_if_unread(self) -> None:
+        if not self._unread and is_unread():
+            name = self.record.name
+            what = f"Nobody reads what is shown of {name} any more; the mission goes on."
+            raise DeskError(Exit.UNWRITTEN, what, f"Look again: coo follow {name}.")
 
     async def _show(self, stored: Stored) -> None:
         mail = self.record.add(stored)

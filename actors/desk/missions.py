@@ -164,7 +164,8 @@ async def _watch(carrier: JetStreamCarrier, name: str, waiting: Waiting) -> Exit
 
     shown = "json" if waiting.json else "text"
     watch = Watch(carrier, name, shown if waiting.follow else "silent")  # type: ignore[arg-type]
-    record = await watch.to_the_end(waiting.timeout_s)
+    unread = waiting.out is not None or not waiting.follow
+    record = await watch.to_the_end(waiting.timeout_s, unread=unread)
     failure, delivery = None, None
     if waiting.out is not None and record.state == "completed":
         try:
