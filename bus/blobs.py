@@ -6,12 +6,12 @@ another's digest. What is read is checked against the reference.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 
 from bus import subjects
+from bus.acked import acked
 from bus.envelope import Outgoing
-from bus.errors import BlobMismatch, Occupied, Unknown
+from bus.errors import BlobMismatch, Occupied
 from bus.ports import Carrier
 from bus.subjects import BLOB_STREAM
 from bus.table import Ref
@@ -38,19 +38,13 @@ async def put(carrier: Carrier, owner: str, content: bytes) -> Ref:
 
 async def _put_chunk(carrier: Carrier, subject: str, chunk: bytes) -> None:
     message = Outgoing(subject, {"Nats-Msg-Id": subject}, chunk)
-    while True:
-        try:
-            ack = await carrier.publish(message)
-        except Unknown:
-            await asyncio.sleep(0.1)
-            continue
-        except Occupied:
-            ack = None
-        if ack is not None and not ack.duplicate:
+    try:
+        if not (await acked(carrier, message)).duplicate:
             return
-        stored = await carrier.last(BLOB_STREAM, subject)
-        if stored is not None and stored.body == chunk:
-            return
+    except Occupied:
+        pass
+    stored = await carrier.last(BLOB_STREAM, subject)
+    if stored is None or stored.body != chunk:
         raise BlobMismatch(f"{subject} holds other bytes")
 
 

@@ -1,26 +1,24 @@
 """Publishing letters so that each is in the log exactly once, in order per (mission, addressee).
 
-One letter of such a pair is unacked at a time; pairs are pipelined. No answer means unknown, and is
-repeated under the same id until the server answered.
+One letter of such a pair is unacked at a time; pairs are pipelined.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from typing import Protocol
 
+from bus.acked import acked
 from bus.envelope import Outgoing, digest
-from bus.errors import DecisionChanged, Unknown
+from bus.errors import DecisionChanged
 from bus.ports import Carrier
 from bus.structured import structlog
 from bus.subjects import MAIL_STREAM
 
 log = structlog.get_logger("bus")
 
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 2.0
+_PAUSE_S = 0.05
 
 
 class Waiter(Protocol):
@@ -31,21 +29,16 @@ class Waiter(Protocol):
     def halted(self, error: DecisionChanged) -> None: ...
 
 
-async def publish_surely(carrier: Carrier, message: Outgoing) -> int:
+async def publish_surely(carrier: Carrier, message: Outgoing, *, patient: bool = True) -> int:
     """Publish a message until the server has it as this very message, and return its sequence.
 
     Raises:
         DecisionChanged: the log holds another letter of ours under this id.
         NotPermitted: the broker refuses the subject.
+        StoreRefused, PublishRefused: as `acked`.
     """
-    pause = _FIRST_PAUSE_S
     while True:
-        try:
-            ack = await carrier.publish(message)
-        except Unknown:
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
-            continue
+        ack = await acked(carrier, message, patient=patient)
         if not ack.duplicate or not message.subject.startswith("coo.m."):
             return ack.seq
         squatted = await _compare(carrier, message, ack.seq)
@@ -57,7 +50,7 @@ async def publish_surely(carrier: Carrier, message: Outgoing) -> int:
 async def _compare(carrier: Carrier, message: Outgoing, seq: int) -> Outgoing | None:
     """Return None if the log holds this letter, or the letter under an id that nobody occupies."""
     while (stored := await carrier.get(MAIL_STREAM, seq)) is None:
-        await asyncio.sleep(_FIRST_PAUSE_S)
+        await asyncio.sleep(_PAUSE_S)
     if message.same_as(stored):
         return None
     if stored.subject == message.subject:

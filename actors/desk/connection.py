@@ -15,7 +15,7 @@ from actors.desk.console import ANYBODY, NOT_ENFORCED
 from actors.desk.errors import DeskError, Exit
 from actors.desk.main import log_to_stderr
 from bus.authority import variable
-from bus.errors import NotPermitted, NotSetUp, Unreachable, WrongCredentials
+from bus.errors import BadAddress, NotPermitted, NotSetUp, StoreRefused, Unreachable, WrongCredentials
 
 if TYPE_CHECKING:
     from bus.jetstream import JetStreamCarrier
@@ -104,6 +104,8 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
         )
     except NoNkeys as error:
         raise DeskError(Exit.USAGE, f"{error}.") from error
+    except BadAddress as error:
+        raise DeskError(Exit.USAGE, f"{error}.", "Write it as nats://HOST:PORT.") from error
     except Unreachable as error:
         fix = "Start everything locally: coo up. Or point elsewhere: --server URL, NATS_URL."
         raise DeskError(Exit.UNREACHABLE, f"Cannot reach NATS: {error}.", fix) from error
@@ -112,6 +114,10 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
         raise DeskError(Exit.UNREACHABLE, f"{error}.", fix) from error
     try:
         yield carrier
+    except StoreRefused as error:
+        what = f"The server has no room for another message: {error.description}. This one was not stored."
+        fix = "Make room there, or raise what its store may hold (max_file_store), and say it again."
+        raise DeskError(Exit.NO_ROOM, what, fix) from error
     except NotPermitted as error:
         fix = f"Use credentials that may do this: set {variable(principal)} or --data-dir."
         raise DeskError(Exit.UNREACHABLE, f"{error}.", fix) from error

@@ -66,6 +66,13 @@ def next_step(record: Record) -> str:
             return ""
 
 
+def late(record: Record, timeout_s: float) -> DeskError:
+    """Return what to say when a mission does not rest in the time that was given."""
+    waited = spell(int(timeout_s * 1e9))
+    what = f"{record.name} is {record.state} after {waited} of waiting, and goes on."
+    return DeskError(Exit.TIMEOUT, what, f"Look again: coo follow {record.name}.")
+
+
 class Watch:
     """One look at one mission, in one of three views."""
 
@@ -88,10 +95,7 @@ class Watch:
             async with asyncio.timeout(timeout_s):
                 await self._to_the_end()
         except TimeoutError as error:
-            name = self.record.name
-            waited = spell(int((timeout_s or 0) * 1e9))
-            what = f"{name} is {self.record.state} after {waited} of waiting, and goes on."
-            raise DeskError(Exit.TIMEOUT, what, f"Look again: coo follow {name}.") from error
+            raise late(self.record, timeout_s or 0) from error
         return self.record
 
     async def _to_the_end(self) -> None:

@@ -17,10 +17,12 @@ from typing import Any, TypeVar
 
 from bus import subjects
 from bus.envelope import Outgoing, Stored
-from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown, Unreachable, WrongCredentials
+from bus.errors import NotPermitted, NotSetUp, Unknown, Unreachable, WrongCredentials
+from bus.jetstream.address import check_address
 from bus.jetstream.natspy import Client, Msg, apart, nats
 from bus.jetstream.pull import Pull
 from bus.jetstream.reading import Read, stored_in
+from bus.jetstream.refusals import refusal
 from bus.ports import Handler, Leases, PubAck
 from bus.structured import structlog
 
@@ -29,7 +31,6 @@ log = structlog.get_logger("bus")
 T = TypeVar("T")
 
 _ANSWER_S = 5.0
-_OCCUPIED = 10077
 _FORBIDDEN = "coo.authority"
 """A subject that is in nobody's list and in no stream."""
 
@@ -50,9 +51,11 @@ async def connect(
     told what this process holds.
 
     Raises:
+        BadAddress: the URL is not one of a server.
         Unreachable: nobody answers at the URL.
         WrongCredentials: the server refuses the user or the password.
     """
+    check_address(url)
     carrier = JetStreamCarrier(user or name, f"_INBOX_{user}" if user else "_INBOX")
     carrier.leases = leases or carrier.leases
     credentials = {"user": user, "password": password} if user else dict(shared or {})
@@ -203,7 +206,10 @@ class JetStreamCarrier:
             if self._failed.done():
                 raise self._failed.result()
             raise Unknown(f"no stream answers for {message.subject}")
-        return _pub_ack(message, msg.data)
+        answer_of: dict[str, Any] = json.loads(msg.data)
+        if (refused := answer_of.get("error")) is not None:
+            raise refusal(self.principal, message.subject, refused)
+        return PubAck(answer_of["seq"], answer_of.get("duplicate", False))
 
     async def _or_failure(self, future: Awaitable[T]) -> T:
         """Wait for an answer, or for the error that explains why there will be none."""
@@ -315,13 +321,3 @@ class _Untold:
     def taken(self, ack_subject: str) -> None: ...
 
     def settled(self, ack_subject: str, *, handled: bool) -> None: ...
-
-
-def _pub_ack(message: Outgoing, data: bytes) -> PubAck:
-    """Read a PubAck. nats-py's own asynchronous publish never resolves one that carries an error."""
-    answer = json.loads(data)
-    if (error := answer.get("error")) is None:
-        return PubAck(answer["seq"], answer.get("duplicate", False))
-    if error.get("err_code") == _OCCUPIED:
-        raise Occupied(message.subject)
-    raise Unknown(f"{message.subject}: {error.get('description')}")
