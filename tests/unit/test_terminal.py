@@ -15,13 +15,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import actors
 from actors.desk import screen
 from actors.plain import harmless
 from actors.terminal import Terminal, is_unread, write_raw
+
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A slow machine is not a failure."""
 
 OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -59,6 +62,7 @@ def written(on_terminal: bool) -> Iterator[tuple[Terminal, Callable[[], bytes]]]
         os.close(reader)
 
 
+@CALM
 @given(TEXT)
 def test_no_text_is_obeyed_and_none_is_hidden(text: str) -> None:
     shown = harmless(text)
@@ -71,6 +75,7 @@ def test_no_text_is_obeyed_and_none_is_hidden(text: str) -> None:
     assert len(shown) >= len(text.replace("\r\n", "\n"))
 
 
+@CALM
 @given(
     st.text(st.characters(min_codepoint=32, max_codepoint=126)) | st.sampled_from(["größer 你好 ✔ é €\n⏸ …"])
 )
@@ -91,6 +96,7 @@ WAYS: list[Callable[[str], object]] = [
 
 
 @pytest.mark.parametrize("way", WAYS)
+@CALM
 @given(TEXT)
 def test_nothing_that_is_printed_in_any_way_moves_a_terminal(way: Callable[[str], object], text: str) -> None:
     with written(on_terminal=True) as (terminal, read), contextlib.redirect_stdout(terminal):  # type: ignore[type-var]
@@ -100,6 +106,7 @@ def test_nothing_that_is_printed_in_any_way_moves_a_terminal(way: Callable[[str]
     assert obeyed(seen.removeprefix("\x1b[32m").replace("\x1b[0m\n", "\n")) == []
 
 
+@CALM
 @given(TEXT)
 def test_json_stays_json_and_says_exactly_what_it_said(text: str) -> None:
     with written(on_terminal=False) as (terminal, read), contextlib.redirect_stdout(terminal):  # type: ignore[type-var]
@@ -111,6 +118,7 @@ def test_json_stays_json_and_says_exactly_what_it_said(text: str) -> None:
     assert json.loads(seen) == {"a": text}
 
 
+@CALM
 @given(st.binary(min_size=1, max_size=300))
 def test_raw_bytes_go_through_a_pipe_as_they_are(content: bytes) -> None:
     with written(on_terminal=False) as (terminal, read):
