@@ -13,12 +13,13 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Literal
 
+from actors import messages as m
 from actors import provenance, stamp
 from actors.datadir import DataDir, DataDirError, Locked, Run
 from actors.desk.connection import is_guarded, password, session
 from actors.desk.errors import DeskError, Exit
 from actors.desk.failover import Failover
-from actors.desk.limits import send_limits
+from actors.desk.limits import known_limits, send_limits
 from actors.desk.processes import specs
 from actors.server import NatsServer, PortTaken, StillRunning, StoreElsewhere
 from actors.serverbinary import ServerError, configuration_file, find, version
@@ -73,6 +74,7 @@ class Company:
     supervisor: Supervisor
     guarded: bool = True
     origin: str = ""
+    limits: m.Limits | None = None
     lost: dict[str, str] = field(default_factory=dict)
     keeper: asyncio.Task[None] | None = None
 
@@ -136,6 +138,7 @@ async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExit
             await setup.apply(admin, wanted(plan.settings))
             async with session(company.url, "ceo", passwords["ceo"]) as ceo:
                 await send_limits(ceo, plan.settings)
+                company.limits = (await known_limits(ceo))[-1][1]
                 if company.server is None:
                     company.guarded = all(passwords.values()) and await is_guarded(ceo, passwords["ceo"])
             crew = specs(plan.settings, plan.data_dir, company.url, passwords, plan.replicas)

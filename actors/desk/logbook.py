@@ -124,8 +124,8 @@ class _Tail:
             return {"level": "error", "actor": self.actor, "event": text}
         if said := _SERVER_LINE.match(text):
             clock, word, message = said.groups()
-            local = datetime.strptime(clock, "%Y/%m/%d %H:%M:%S.%f").astimezone(UTC)
-            stamp = f"{local:%Y-%m-%dT%H:%M:%S.%f}Z"
+            utc = datetime.strptime(clock, "%Y/%m/%d %H:%M:%S.%f").replace(tzinfo=UTC)
+            stamp = f"{utc:%Y-%m-%dT%H:%M:%S.%f}Z"
             level = _SERVER_LEVELS.get(word, "critical")
             return {"timestamp": stamp, "level": level, "actor": SERVER, "event": message}
         return {"level": "info", "actor": SERVER, "event": text}
