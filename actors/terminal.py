@@ -15,6 +15,8 @@ from typing import TextIO
 
 from actors.plain import harmless
 
+READER_LEFT = "nobody reads stdout any more"
+
 _STYLES = {"green": "32", "red": "31", "yellow": "33", "bold": "1", "dim": "2", "bold red": "1;31"}
 
 
@@ -35,18 +37,21 @@ class Terminal(io.TextIOBase):
         return "replace"
 
     @property
-    def lost(self) -> OSError | None:
-        """Why something that was written is not there; None if all of it is."""
-        return self._lost
+    def lost(self) -> str:
+        """Why something that was written is not there; empty if all of it is."""
+        if self._lost is None:
+            return ""
+        left = isinstance(self._lost, BrokenPipeError)
+        return READER_LEFT if left else f"stdout took no more ({self._lost.strerror})"
 
-    def is_gone(self) -> bool:
-        """Say whether nobody can read what would be written now: asked of the system, nothing is written."""
+    def look(self) -> str:
+        """Return `lost`, after asking the system whether anybody can read what would be written now."""
         if self._lost is None:
             poll = select.poll()
             poll.register(self._fd, 0)
             if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
                 self._lost = BrokenPipeError()
-        return self._lost is not None
+        return self.lost
 
     def write(self, text: str) -> int:
         """Write text at once, made harmless. What cannot be written is dropped and remembered."""
@@ -115,6 +120,6 @@ def write_raw(stream: TextIO, content: bytes) -> None:
         stream.write(content.decode("utf-8", "replace"))
 
 
-def is_unread() -> bool:
-    """Say whether nobody reads stdout any more, so that showing more of something is in vain."""
-    return isinstance(sys.stdout, Terminal) and sys.stdout.is_gone()
+def unread() -> str:
+    """Return why showing more on stdout is in vain: its reader left, or it is full; empty if it is not."""
+    return sys.stdout.look() if isinstance(sys.stdout, Terminal) else ""

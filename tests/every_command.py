@@ -5,12 +5,20 @@ A command that is new fails the tests that use this until it has a line here: no
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import typer
 
 from actors.desk import commands
+from actors.desk.errors import Exit
+
+COO = [sys.executable, "-c", "from actors.desk.main import main; main()"]
+
+DOCUMENTED = {int(code) for code in Exit} - {int(Exit.BUG)} | {70}
+"""What a command may end with; 70 is of `coo sandbox run` alone."""
 
 READS: dict[str, list[tuple[str, ...]]] = {
     "follow": [("{mission}", "--timeout", "3s")],
@@ -73,3 +81,14 @@ def _leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 def has_json(command: Any) -> bool:
     """Say whether a command can be asked for JSON."""
     return any(parameter.name == "as_json" for parameter in command.params)
+
+
+async def each(work: Any, cases: list[Any]) -> list[Any]:
+    """Do work for each case, a few at once."""
+    few = asyncio.Semaphore(3)
+
+    async def one(case: Any) -> Any:
+        async with few:
+            return await asyncio.to_thread(work, case)
+
+    return list(await asyncio.gather(*map(one, cases)))

@@ -15,7 +15,15 @@ from actors.desk.console import ANYBODY, NOT_ENFORCED
 from actors.desk.errors import DeskError, Exit
 from actors.desk.main import log_to_stderr
 from bus.authority import variable
-from bus.errors import BadAddress, NotPermitted, NotSetUp, StoreRefused, Unreachable, WrongCredentials
+from bus.errors import (
+    BadAddress,
+    NotPermitted,
+    NotSetUp,
+    PublishRefused,
+    StoreRefused,
+    Unreachable,
+    WrongCredentials,
+)
 
 if TYPE_CHECKING:
     from bus.jetstream import JetStreamCarrier
@@ -118,6 +126,9 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
         what = f"The server has no room for another message: {error.description}. This one was not stored."
         fix = "Make room there, or raise what its store may hold (max_file_store), and say it again."
         raise DeskError(Exit.NO_ROOM, what, fix) from error
+    except PublishRefused as error:
+        fix = "It is set up otherwise than COO needs. See how: coo setup --check."
+        raise DeskError(Exit.UNREACHABLE, f"This message was not stored: {error}.", fix) from error
     except NotPermitted as error:
         fix = f"Use credentials that may do this: set {variable(principal)} or --data-dir."
         raise DeskError(Exit.UNREACHABLE, f"{error}.", fix) from error

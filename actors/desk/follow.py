@@ -12,7 +12,7 @@ from actors.desk.errors import DeskError, Exit
 from actors.desk.record import PUBLISHED, Record
 from actors.desk.screen import note, out, out_json, plain
 from actors.desk.timeline import SCRIPTED, Timeline, closing, spell
-from actors.terminal import is_unread
+from actors.terminal import unread
 from bus import blobs
 from bus.envelope import Mail, Stored, rfc3339
 from bus.errors import BlobMismatch
@@ -123,9 +123,9 @@ class Watch:
             note("No COO has taken this mission up yet. It starts when one runs: coo up.")
 
     def _let_go_if_unread(self) -> None:
-        if not self._unread and is_unread():
+        if not self._unread and (why := unread()):
             name = self.record.name
-            what = f"Nobody reads what is shown of {name} any more; the mission goes on."
+            what = f"Not all of {name} was shown: {why}. The mission goes on."
             raise DeskError(Exit.UNWRITTEN, what, f"Look again: coo follow {name}.")
 
     async def _show(self, stored: Stored) -> None:

@@ -17,7 +17,7 @@ import typer
 from actors.desk.errors import DeskError, Exit
 from actors.desk.main import DataDirOption, JsonOption
 from actors.desk.screen import out, out_json
-from actors.terminal import is_unread
+from actors.terminal import unread
 
 if TYPE_CHECKING:
     from actors.datadir import DataDir
@@ -165,7 +165,7 @@ class Logbook:
             for path in self.files():
                 self._tails.setdefault(path, _Tail(path))
             yield from heapq.merge(*(tail.read() for tail in self._tails.values()), key=_by_time)
-            if not follow or is_unread():
+            if not follow or unread():
                 return
             time.sleep(_POLL_S)
 

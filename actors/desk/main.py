@@ -12,7 +12,7 @@ from typing import Annotated, Any, Optional, TypeVar
 import typer
 
 from actors.desk.errors import DeskError, Exit
-from actors.terminal import open_terminal
+from actors.terminal import READER_LEFT, open_terminal
 
 T = TypeVar("T")
 
@@ -76,11 +76,10 @@ def main() -> None:
     """Run the command line; every error is one line on stderr with the next step, and an exit code."""
     open_terminal()
     code = _code_of(app)
-    lost = getattr(sys.stdout, "lost", None)
-    if lost is not None and code == Exit.DONE:
+    if code == Exit.DONE and (why := getattr(sys.stdout, "lost", "")):
         code = int(Exit.UNWRITTEN)
-        if not isinstance(lost, BrokenPipeError):  # a reader that went away knows that it did
-            what = f"stdout took no more ({lost.strerror}): not all of the output is there."
+        if why != READER_LEFT:  # whoever left knows it
+            what = f"Not all of the output is there: {why}."
             _tell(DeskError(Exit.UNWRITTEN, what, "The command itself has done its work."))
     sys.exit(code)
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from bus import subjects
 from bus.envelope import Outgoing, Stored
-from bus.errors import NotPermitted, NotSetUp, Unknown, Unreachable, WrongCredentials
+from bus.errors import NotPermitted, NotSetUp, PublishRefused, Unknown, Unreachable, WrongCredentials
 from bus.jetstream.address import check_address
 from bus.jetstream.natspy import Client, Msg, apart, nats
 from bus.jetstream.pull import Pull
@@ -197,6 +197,8 @@ class JetStreamCarrier:
         try:
             await self.nc.publish(message.subject, message.body, f"{self._inbox}.{token}", headers)
             msg = await self._or_failure(answer)
+        except (nats.errors.MaxPayloadError, nats.errors.BadSubjectError) as error:
+            raise PublishRefused(message.subject, 0, str(error)) from error  # it did not leave this process
         except (TimeoutError, nats.errors.Error) as error:
             raise Unknown(f"{message.subject}: {error or 'no answer'}") from error
         finally:

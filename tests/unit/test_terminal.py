@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import actors
 from actors.desk import screen
 from actors.plain import harmless
-from actors.terminal import Terminal, is_unread, write_raw
+from actors.terminal import Terminal, unread, write_raw
 
 CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A slow machine is not a failure."""
@@ -156,11 +156,18 @@ def test_a_reader_that_left_is_remembered_and_interrupts_nothing(
     terminal = Terminal(fd, "utf-8")
     monkeypatch.setattr(sys, "stdout", terminal)
     terminal.write("a")
-    assert (terminal.lost, is_unread()) == (None, False)
+    assert (terminal.lost, unread()) == ("", "")
     os.close(reader)
-    assert is_unread()
     terminal.write("b")
-    assert isinstance(terminal.lost, BrokenPipeError)
+    assert terminal.lost == unread() == "nobody reads stdout any more"
+    os.close(fd)
+
+
+def test_that_a_reader_left_is_seen_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, fd = os.pipe()
+    monkeypatch.setattr(sys, "stdout", Terminal(fd, "utf-8"))
+    os.close(reader)
+    assert unread() == "nobody reads stdout any more"
     os.close(fd)
 
 
@@ -168,8 +175,7 @@ def test_a_full_disk_is_remembered_and_interrupts_nothing() -> None:
     fd = os.open("/dev/full", os.O_WRONLY)
     terminal = Terminal(fd, "utf-8")
     assert terminal.write("a") == 1
-    assert terminal.lost is not None
-    assert terminal.lost.strerror == "No space left on device"
+    assert terminal.lost == "stdout took no more (No space left on device)"
     os.close(fd)
 
 

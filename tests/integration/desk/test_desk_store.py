@@ -17,7 +17,7 @@ from actors.table import TABLE
 from bus import blobs, setup
 from bus.authority import principals, variable
 from bus.envelope import Outgoing
-from bus.errors import StoreRefused
+from bus.errors import PublishRefused, StoreRefused
 from bus.publisher import publish_surely
 from bus.topology import topology
 from tests.conftest import Nats
@@ -129,3 +129,20 @@ async def test_an_address_that_is_none_is_a_usage_error(desk: Any, url: str) -> 
         said = await desk(*command)
         assert said.code == 2
         assert "is not the address of a NATS server" in said.err
+
+
+async def test_a_message_that_the_server_never_takes_is_not_repeated(desk: Any, nats: Nats) -> None:
+    """A sealed stream, and a subject that is none: repeating would not help, so it is said at once."""
+    admin, ceo = await nats.connect("admin"), await nats.connect("ceo")
+    for subject in ("coo.m. .coo.control.ceo", ""):
+        with pytest.raises(PublishRefused):
+            await publish_surely(ceo, Outgoing(subject, {"Nats-Msg-Id": "a"}, b"{}"))
+    with pytest.raises(PublishRefused, match="payload"):
+        await publish_surely(ceo, Outgoing("coo.m.m-1.coo.control.ceo", {"Nats-Msg-Id": "b"}, b"x" * 2**21))
+    info = await admin.api("$JS.API.STREAM.INFO.COO", {})
+    config = {name: value for name, value in info["config"].items() if name != "republish"}
+    assert "error" not in await admin.api("$JS.API.STREAM.UPDATE.COO", {**config, "sealed": True})
+    said = await desk("mission", "Say hello", "--budget", "1")
+    assert said.code == 6
+    assert "sealed" in said.err
+    assert "coo setup --check" in said.err

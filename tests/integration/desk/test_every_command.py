@@ -1,26 +1,23 @@
-"""Every command on hostile text, and on every stdout that there is. Commands are found, not listed."""
+"""Every command on a log, files and names that a taken actor wrote. Commands are found, not listed."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import pty
 import random
 import re
 import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 import pytest
-from every_command import READS, WRITES, every_command, has_json
+from every_command import COO, DOCUMENTED, READS, WRITES, each, every_command, has_json
 
 from actors import messages as m
 from actors.agenda import digest_of
-from actors.desk.errors import Exit
 from actors.table import TABLE
 from bus import blobs
 from bus.envelope import Outgoing, base_headers, encode
@@ -28,8 +25,6 @@ from bus.publisher import publish_surely
 
 pytestmark = pytest.mark.slow
 
-MAIN = "from actors.desk.main import main; main()"
-DOCUMENTED = {int(code) for code in Exit} - {int(Exit.BUG)} | {70}  # 70: of `coo sandbox run` alone
 STYLE = re.compile(r"\x1b\[(?:31|32|33|1|2|1;31)m((?:[^\x1b])*)\x1b\[0m")
 HOSTILE = (
     *(
@@ -188,17 +183,6 @@ def on_terminal(argv: list[str], env: dict[str, str]) -> tuple[int, str]:
     return process.wait(60), seen.decode()
 
 
-async def each(work: Any, cases: list[Any]) -> list[Any]:
-    """Do work for each case, a few at once."""
-    few = asyncio.Semaphore(3)
-
-    async def one(case: Any) -> Any:
-        async with few:
-            return await asyncio.to_thread(work, case)
-
-    return list(await asyncio.gather(*map(one, cases)))
-
-
 async def test_no_command_lets_a_log_move_a_terminal(desk: Any, asked: list[dict[str, str]]) -> None:
     shows = {**READS, "approve": WRITES["approve"], "dlq replay": [("{dead}", "--dry-run")]}
     argvs = [
@@ -207,7 +191,7 @@ async def test_no_command_lets_a_log_move_a_terminal(desk: Any, asked: list[dict
         for name, ways in shows.items()
         for words in ways
     ]
-    done = await each(lambda argv: on_terminal([sys.executable, "-c", MAIN, *argv], desk.env), argvs)
+    done = await each(lambda argv: on_terminal([*COO, *argv], desk.env), argvs)
     for argv, (code, seen) in zip(argvs, done, strict=True):
         assert code in DOCUMENTED, (argv, seen)
         assert obeyed(seen) == [], (argv, seen)
@@ -227,7 +211,7 @@ async def test_json_of_every_command_is_ascii_json_that_says_what_the_log_says(
     ]
 
     def typed(argv: list[str]) -> subprocess.CompletedProcess[bytes]:
-        words = [sys.executable, "-c", MAIN, *argv]
+        words = [*COO, *argv]
         return subprocess.run(words, env=desk.env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
     for argv, done in zip(argvs, await each(typed, argvs), strict=True):
@@ -245,95 +229,3 @@ async def test_raw_content_stays_as_it_is_in_a_pipe(desk: Any, asked: list[dict[
     raw = await desk("dlq", "show", dead, "--raw")
     assert raw.out == told["body"]
     assert obeyed(raw.out) != []
-
-
-# -- every stdout there is ----------------------------------------------------------------------------------
-
-STREAMS = {
-    "stdout closed": '"$@" >&-',
-    "all closed": '"$@" <&- >&- 2>&-',
-    "disk full": '"$@" >/dev/full',
-    "reader gone": '"$@" | true; exit ${PIPESTATUS[0]}',
-    "ascii": 'export LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 PYTHONIOENCODING=ascii; "$@"',
-}
-
-
-@pytest.mark.parametrize("streams", STREAMS)
-async def test_every_command_ends_with_a_documented_code_on_any_stdout(
-    streams: str, desk: Any, nats: Any, tmp_path: Path
-) -> None:
-    said = await desk("mission", "Say hello — ✔", "--budget", "1")
-    about = {
-        "mission": said.out.strip(),
-        "seq": "1",
-        "dead": "1",
-        "folder": str(tmp_path / "out"),
-        "config": str(tmp_path / "nothing.yaml"),
-    }
-    env = {**desk.env, "COO_SANDBOX__DOCKER_HOST": "unix:///nonexistent"}
-    argvs = [
-        [*name.split(), *(word.format(**about) for word in words)]
-        for name, ways in {**READS, **WRITES}.items()
-        for words in ways
-    ]
-
-    def typed(argv: list[str]) -> subprocess.CompletedProcess[bytes]:
-        script = ["bash", "-c", STREAMS[streams], "-", sys.executable, "-c", MAIN, *argv]
-        return subprocess.run(
-            script, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120
-        )
-
-    for argv, done in zip(argvs, await each(typed, argvs), strict=True):
-        words = done.stdout + done.stderr
-        assert done.returncode in DOCUMENTED, (argv, done)
-        for bug in (b"Traceback", b"bug in coo", b"Exception ignored", b"Errno"):
-            assert bug not in words, (argv, done)
-        if streams == "disk full" and done.returncode == 10:
-            assert b"stdout took no more" in done.stderr, (argv, done)
-
-
-async def test_a_mission_is_given_and_its_files_are_written_though_the_reader_left(
-    desk: Any, company: Any, tmp_path: Path
-) -> None:
-    """`coo mission --follow --out DIR | head`: what was asked for is done, only the showing ends."""
-    out = tmp_path / "files"
-    script = '"$@" | head -n 2; exit ${PIPESTATUS[0]}'
-    typed = [
-        sys.executable,
-        "-c",
-        MAIN,
-        "mission",
-        "Say hello",
-        "--budget",
-        "1",
-        "--follow",
-        "--out",
-        str(out),
-    ]
-    async with company():
-        process = await asyncio.create_subprocess_exec(
-            *["bash", "-c", script, "-", sys.executable, "-c", MAIN, *order],
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=desk.env,
-        )
-        shown, said = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 10
-    assert len(shown.splitlines()) == 2
-    assert (out / "greet.py").read_text() == 'print("hello")\n'
-    assert b"2 files written" in said
-
-
-async def test_following_ends_when_its_reader_leaves_and_the_mission_goes_on(desk: Any, nats: Any) -> None:
-    """Nobody serves the mission, so that it never rests."""
-    name = (await desk("mission", "Say hello", "--budget", "1")).out.strip()
-    script = '"$@" | head -n 1; exit ${PIPESTATUS[0]}'
-    process = await asyncio.create_subprocess_exec(
-        *["bash", "-c", script, "-", sys.executable, "-c", MAIN, "follow", name],
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=desk.env,
-    )
-    _, said = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 10
-    assert b"the mission goes on" in said
