@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from actors import messages as m
+from actors.desk.complaints import why_nothing_is_written
 from actors.desk.errors import DeskError, Exit
 from actors.desk.record import PUBLISHED, Record
 from actors.desk.screen import note, out, out_json, plain
@@ -76,12 +78,14 @@ def late(record: Record, timeout_s: float) -> DeskError:
 class Watch:
     """One look at one mission, in one of three views."""
 
-    def __init__(self, carrier: Carrier, name: str, view: View) -> None:
+    def __init__(self, carrier: Carrier, name: str, view: View, logs: Path | None = None) -> None:
+        """Look at a mission; `logs` are those of its actors, if they run on this machine."""
         self.record = Record(name)
         self._carrier = carrier
         self._view = view
         self._timeline = Timeline()
-        self._said_nobody = False
+        self._logs = logs
+        self._said_nobody = self._said_why = False
         self._unread = True
 
     async def to_the_end(self, timeout_s: float | None, *, unread: bool = True) -> Record:
@@ -114,6 +118,7 @@ class Watch:
             if self.record.rests and (self.record.is_answered or quiet_s > _SETTLE_S):
                 return
             self._say_if_nobody_serves(quiet_s)
+            self._say_why_nothing_is_written(quiet_s)
             self._let_go_if_unread()
             await asyncio.sleep(POLL_S)
 
@@ -121,6 +126,13 @@ class Watch:
         if self.record.state == PUBLISHED and quiet_s > _SILENCE_S and not self._said_nobody:
             self._said_nobody = True
             note("No COO has taken this mission up yet. It starts when one runs: coo up.")
+
+    def _say_why_nothing_is_written(self, quiet_s: float) -> None:
+        if self._logs is None or quiet_s < _SILENCE_S or self._said_why:
+            return
+        if why := why_nothing_is_written(self._logs):
+            self._said_why = True
+            note(f"{why}. The mission goes on when it is mended.")
 
     def _let_go_if_unread(self) -> None:
         if not self._unread and (why := unread()):

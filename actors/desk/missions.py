@@ -121,15 +121,19 @@ async def _mission(
         if waiting is None:
             note(f"Watch it: coo follow {order.name}")
             return Exit.DONE
-        return await _watch(progress, carrier, waiting)
+        return await _watch(progress, carrier, waiting, data_dir)
 
 
-async def _watch(progress: Progress, carrier: JetStreamCarrier, waiting: Waiting) -> Exit:
+async def _watch(
+    progress: Progress, carrier: JetStreamCarrier, waiting: Waiting, data_dir: Path | None
+) -> Exit:
+    from actors.datadir import DataDir
     from actors.desk.connection import authority
     from actors.desk.follow import Watch
 
     shown = "json" if waiting.json else "text"
-    watch = Watch(carrier, progress.name, shown if waiting.follow else "silent")  # type: ignore[arg-type]
+    view = shown if waiting.follow else "silent"
+    watch = Watch(carrier, progress.name, view, DataDir(data_dir).logs)  # type: ignore[arg-type]
     progress.watch = watch
     unread = waiting.out is not None or not waiting.follow
     record = await watch.to_the_end(None, unread=unread)
@@ -174,7 +178,7 @@ async def _follow(
     async with in_time(progress, waiting), connected(data_dir, server) as carrier:
         progress.name = await _find(carrier, wanted)
         progress.published = True
-        return await _watch(progress, carrier, waiting)
+        return await _watch(progress, carrier, waiting, data_dir)
 
 
 async def _find(carrier: JetStreamCarrier, wanted: str | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from actors import log
 from actors.datadir import DataDir
 from actors.reference import CONF
 from actors.server import NatsServer, find
@@ -146,3 +147,23 @@ async def test_a_message_that_the_server_never_takes_is_not_repeated(desk: Any, 
     assert said.code == 6
     assert "sealed" in said.err
     assert "coo setup --check" in said.err
+
+
+async def test_whoever_follows_a_mission_is_told_why_nothing_is_written(
+    desk: Any, nats: Nats, tmp_path: Path
+) -> None:
+    name = (await desk("mission", "Say hello", "--budget", "1")).out.strip()
+    await fill(nats)
+    log.configure(
+        "coo", file=tmp_path / "company" / "logs" / "coo.jsonl", console=False, level="info", secrets=()
+    )
+    carrier = await nats.connect("ceo")
+    message = Outgoing(f"coo.m.{name}.coo.control.ceo", {"Nats-Msg-Id": "a"}, b"{}")
+    waiting = asyncio.create_task(publish_surely(carrier, message))  # as an actor would
+    try:
+        said = await desk("follow", name, "--timeout", "20s")
+    finally:
+        waiting.cancel()
+        log.configure("test", file=None, console=False, level="info", secrets=())
+    assert said.code == 9
+    assert "coo cannot write: the server's store takes no more: insufficient resources (10023)" in said.err
