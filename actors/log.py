@@ -15,15 +15,13 @@ from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from actors.plain import harmless
 from actors.scrub import Scrubber
 from bus.structured import structlog
 
 EventDict = structlog.typing.EventDict
 Processor = structlog.typing.Processor
 WrappedLogger = structlog.typing.WrappedLogger
-
-_UNPRINTABLE = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
-"""A terminal obeys control characters, whoever wrote them into a log line."""
 
 _NOTES: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
@@ -128,15 +126,11 @@ def _json_line(logger: WrappedLogger, method: str, event: EventDict) -> str:
 
 def _console_line() -> Processor:
     renderer = structlog.dev.ConsoleRenderer(
-        colors="NO_COLOR" not in os.environ,
+        colors=False,  # a terminal obeys nothing in a log line, whoever wrote it
         exception_formatter=structlog.dev.plain_traceback,
     )
 
     def render(logger: WrappedLogger, method: str, event: EventDict) -> str:
-        printable = {
-            key: value.translate(_UNPRINTABLE) if isinstance(value, str) else value
-            for key, value in event.items()
-        }
-        return str(renderer(logger, method, printable))
+        return harmless(str(renderer(logger, method, event)))
 
     return render

@@ -27,6 +27,7 @@ from actors.credentials import NoNkeys, shared_login
 from actors.held import ENVIRONMENT, HeldReport
 from actors.strikes import Strikes
 from actors.table import TABLE
+from actors.terminal import open_terminal
 from bus.authority import variable
 from bus.errors import (
     BusError,
@@ -72,6 +73,7 @@ class HelperGone(Exception):
 def main(argv: list[str] | None = None) -> int:
     """Run one actor until SIGTERM or Ctrl-C; a second one ends it at once."""
     kernel.stop_dumps()
+    open_terminal()
     options = _parser().parse_args(argv)
     if options.role == "list":
         return _list()

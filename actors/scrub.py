@@ -8,7 +8,7 @@ import base64
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
 SCRUBBED = "[scrubbed]"
@@ -47,6 +47,9 @@ _WORTH_A_LOOK = re.compile(r"[=:]|eyJ|-----B|S[UAOCNX][A-Z2-7]|sk-|(?i:bearer|ba
 _SECRET_KEY = re.compile(
     r"(?i)(?:.{0,40}[_.-])?(?:api[_-]?key|token|secret|password|passwd|authorization|cookie)"
 )
+
+
+_SECRET_VARIABLE = re.compile(r"(?i)(?:password|passwd|token|secret|key|credentials?)$")
 
 
 class Scrubber:
@@ -89,6 +92,15 @@ class Scrubber:
         if isinstance(value, str) and _SECRET_KEY.fullmatch(str(key)):
             return SCRUBBED
         return self.value(value, depth + 1)
+
+
+def secrets_in(environ: Mapping[str, str]) -> set[str]:
+    """Return the values of those environment variables whose names say that they are secret."""
+    return {
+        value
+        for name, value in environ.items()
+        if _SECRET_VARIABLE.search(name) and len(value) >= _MIN_ENCODED_CHARS
+    }
 
 
 def _forms(secret: str) -> Iterator[str]:

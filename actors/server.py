@@ -42,6 +42,9 @@ STORE_VARIABLE = "COO_NATS_STORE"
 """The variable by which a configuration file takes its `store_dir` from us."""
 
 _POLL_S = 0.01
+_SYNC_SETTING = re.compile(
+    r"^[^#/\n]*?\bsync_?interval\b[\"']?\s*[:=\s]\s*[\"']?always\b", re.MULTILINE | re.I
+)
 _STORE_SETTING = re.compile(r"^[^#/\n]*?\bstore_?dir\b[\"']?\s*[:=\s]\s*(\S+)", re.MULTILINE | re.IGNORECASE)
 
 
@@ -118,7 +121,12 @@ class NatsServer:
         self._binary, self._conf, self._store, self._run_dir = binary, conf, store, run_dir
         self._pid_file = run_dir / "nats-server.pid"
         self._port = port
-        self._env = {**env, STORE_VARIABLE: json.dumps(str(store), ensure_ascii=False)}
+        store_name = json.dumps(str(store), ensure_ascii=False)
+        self._env = {
+            **env,
+            STORE_VARIABLE: store_name,
+            "TZ": "UTC",
+        }  # its log has no zone: it is UTC anywhere
         self._ready_timeout_s = ready_timeout_s
         self._predecessor_timeout_s = predecessor_timeout_s
         self._process: Process | None = None
@@ -258,6 +266,11 @@ def _locked(file: BinaryIO) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True
     return False
+
+
+def syncs_always(conf: Path) -> bool:
+    """Say whether a configuration file has its server sync every message to disk before the ack."""
+    return _SYNC_SETTING.search(conf.read_text()) is not None
 
 
 async def _check_port(port: int) -> None:

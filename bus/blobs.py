@@ -15,9 +15,10 @@ import hashlib
 import msgspec
 
 from bus import subjects
+from bus.acked import acked
 from bus.dataref import is_dataref, ref_in
 from bus.envelope import Outgoing, Stored
-from bus.errors import BadMail, BlobMismatch, NotAToken, Occupied, Unknown
+from bus.errors import BadMail, BlobMismatch, NotAToken, Occupied
 from bus.ports import Carrier
 from bus.subjects import BLOB_STREAM, Subject
 from bus.table import Ref
@@ -51,19 +52,14 @@ async def put(carrier: Carrier, owner: str, content: bytes) -> Ref:
 
 async def _put_chunk(carrier: Carrier, subject: Subject, chunk: bytes) -> None:
     message = Outgoing(subject, {}, chunk)  # an id could be occupied; a subject is the owner's own
-    while True:
-        try:
-            await carrier.publish(message)
-        except Unknown:
-            await asyncio.sleep(0.1)
-            continue
-        except Occupied:
-            stored = await carrier.last(BLOB_STREAM, subject)
-            if stored is None:
-                raise BlobMismatch("no room for files: the server's store of blobs is full") from None
-            if stored.body != chunk:
-                raise BlobMismatch(f"{subject} holds other bytes") from None
-        return
+    try:
+        await acked(carrier, message)
+    except Occupied:
+        stored = await carrier.last(BLOB_STREAM, subject)
+        if stored is None:
+            raise BlobMismatch("no room for files: the server's store of blobs is full") from None
+        if stored.body != chunk:
+            raise BlobMismatch(f"{subject} holds other bytes") from None
 
 
 def chunks_of(ref: Ref) -> list[Subject]:

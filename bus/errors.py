@@ -115,5 +115,29 @@ class Unknown(BusError):
     """The world's: no answer in time, so the publish may or may not have happened. Safe to repeat."""
 
 
+class StoreRefused(BusError):
+    """The world's: the server's store takes no more, and has not taken this. It needs room, not repeating."""
+
+    def __init__(self, subject: str, code: int, description: str) -> None:
+        self.subject = subject
+        self.code = code
+        self.description = description
+        super().__init__(f"the server's store takes no more: {description} ({code})")
+
+
+class PublishRefused(BusError):
+    """Ours: the server refuses this very message, and would again. Fatal, since waiting would not help."""
+
+    def __init__(self, subject: str, code: int, description: str) -> None:
+        self.subject = subject
+        self.code = code
+        self.description = description
+        super().__init__(f"the server refuses a message to {subject}: {description} ({code})")
+
+
+class BadAddress(BusError):
+    """Ours: this is not the address of a NATS server, so that nobody was asked."""
+
+
 class Occupied(BusError):
     """The world's: a write-once subject already holds a message."""

@@ -119,6 +119,8 @@ class Carrier(Protocol):
         Raises:
             Unknown: no answer in time. Repeat with the same message id.
             Occupied: a write-once subject holds a message already.
+            StoreRefused: the store has no room, and has not taken it.
+            PublishRefused: this message is wrong, and would be refused again.
             NotPermitted: the broker refuses this subject to this principal.
         """
         ...

@@ -1,27 +1,25 @@
 """Publishing letters so that each is in the log exactly once, in order per (mission, addressee).
 
-One letter of such a pair is unacked at a time; pairs are pipelined. No answer means unknown, and is
-repeated under the same id until the server answered.
+One letter of such a pair is unacked at a time; pairs are pipelined.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import deque
 from typing import Protocol
 
+from bus.acked import acked
 from bus.bounds import whole
 from bus.envelope import Outgoing, digest, version_of
-from bus.errors import DecisionChanged, Unknown
+from bus.errors import DecisionChanged
 from bus.ports import Behind, Carrier
 from bus.structured import structlog
 from bus.subjects import MAIL_STREAM, lane_of, parse_mail, stream_of
 
 log = structlog.get_logger("bus")
 
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 2.0
+_PAUSE_S = 0.05
 
 
 class Waiter(Protocol):
@@ -36,21 +34,16 @@ class Waiter(Protocol):
     def halted(self, error: DecisionChanged) -> None: ...
 
 
-async def publish_surely(carrier: Carrier, message: Outgoing) -> int:
+async def publish_surely(carrier: Carrier, message: Outgoing, *, patient: bool = True) -> int:
     """Publish a message until the server has it as this very message, and return its sequence.
 
     Raises:
         DecisionChanged: the log holds another letter of ours under this id.
         NotPermitted: the broker refuses the subject.
+        StoreRefused, PublishRefused: as `acked`.
     """
-    pause = _FIRST_PAUSE_S
     while True:
-        try:
-            ack = await carrier.publish(message)
-        except Unknown:
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
-            continue
+        ack = await acked(carrier, message, patient=patient)
         if not ack.duplicate:
             return ack.seq
         squatted = await _compare(carrier, message, ack.seq)

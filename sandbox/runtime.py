@@ -86,7 +86,7 @@ def _wheel_files() -> dict[str, Path]:
 
 
 def _prepare(home: Path) -> None:
-    home.mkdir(parents=True, exist_ok=True)
+    rootfs.make_readable_folder(home)  # whoever runs in the sandbox is another user
     if {home.stat().st_uid, home.lstat().st_uid} != {os.getuid()}:
         raise Unavailable(f"{home} is another user's", "remove it or name another runtime_dir")
     home.chmod(0o755)

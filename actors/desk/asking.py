@@ -28,7 +28,7 @@ async def say(carrier: Carrier, name: str, to: str, message: msgspec.Struct, let
     """Publish a letter of the CEO's and return its sequence.
 
     Raises:
-        DeskError: the log has another letter of the CEO's under this id.
+        DeskError: the log has another letter of the CEO's under this id, or no server answers.
     """
     letter = open_letter(
         TABLE,
@@ -40,7 +40,13 @@ async def say(carrier: Carrier, name: str, to: str, message: msgspec.Struct, let
         time_ns=carrier.now_ns(),
     )
     try:
-        return await publish_surely(carrier, letter)
+        async with asyncio.timeout(ANSWER_S):
+            return await publish_surely(carrier, letter, patient=False)
+    except TimeoutError as error:
+        what = (
+            f"The server has not answered in {ANSWER_S:.0f} s: your word on {name} may be in the log, or not."
+        )
+        raise DeskError(Exit.UNREACHABLE, what, f"See what came of it: coo show {name}.") from error
     except DecisionChanged as error:
         what = f"You said the same on {name} before, with another note; the first one counts."
         raise DeskError(Exit.CONFLICT, what, f"See it: coo show {name}.") from error

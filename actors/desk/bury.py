@@ -59,7 +59,9 @@ async def _bury(
             )
             raise DeskError(Exit.CONFLICT, what, fix)
         if yes:
-            sent = await publish_surely(carrier, _burial(address, seq, reason, carrier.now_ns()))
+            sent = await publish_surely(
+                carrier, _burial(address, seq, reason, carrier.now_ns()), patient=False
+            )
     _tell(told, sent, as_json)
 
 

@@ -155,7 +155,7 @@ def _port(text: str) -> int | Literal["auto"]:
         return "auto"
     if text.isascii() and text.isdigit() and 0 < int(text) < 65536:
         return int(text)
-    raise DeskError(Exit.USAGE, f"--port {text} is no port.", "Give a number from 1 to 65535, or auto.")
+    raise DeskError(Exit.USAGE, f"--port {text} is not a port.", "Give a number from 1 to 65535, or auto.")
 
 
 async def _up(plan: Plan, console: Console) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -14,8 +13,17 @@ from actors.credentials import NoNkeys, shared_login
 from actors.datadir import DataDir, DataDirError
 from actors.desk.console import ANYBODY, NOT_ENFORCED
 from actors.desk.errors import DeskError, Exit
+from actors.desk.main import log_to_stderr
 from bus.authority import variable
-from bus.errors import NotPermitted, NotSetUp, Unreachable, WrongCredentials
+from bus.errors import (
+    BadAddress,
+    NotPermitted,
+    NotSetUp,
+    PublishRefused,
+    StoreRefused,
+    Unreachable,
+    WrongCredentials,
+)
 
 if TYPE_CHECKING:
     from bus.jetstream import JetStreamCarrier
@@ -55,7 +63,6 @@ async def connected(
     Raises:
         DeskError: no server, wrong credentials, missing rights, or a server without the company's streams.
     """
-    _log_to_stderr()
     try:
         data_dir = DataDir(path)
         url = server_url(data_dir, server)
@@ -94,6 +101,7 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
     """
     from bus.jetstream import connect
 
+    log_to_stderr([secret])
     try:
         carrier = await connect(
             url,
@@ -104,6 +112,8 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
         )
     except NoNkeys as error:
         raise DeskError(Exit.USAGE, f"{error}.") from error
+    except BadAddress as error:
+        raise DeskError(Exit.USAGE, f"{error}.", "Write it as nats://HOST:PORT.") from error
     except Unreachable as error:
         fix = "Start everything locally: coo up. Or point elsewhere: --server URL, NATS_URL."
         raise DeskError(Exit.UNREACHABLE, f"Cannot reach NATS: {error}.", fix) from error
@@ -112,6 +122,13 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
         raise DeskError(Exit.UNREACHABLE, f"{error}.", fix) from error
     try:
         yield carrier
+    except StoreRefused as error:
+        what = f"The server has no room for another message: {error.description}. This one was not stored."
+        fix = "Make room there, or raise what its store may hold (max_file_store), and say it again."
+        raise DeskError(Exit.NO_ROOM, what, fix) from error
+    except PublishRefused as error:
+        fix = "It is set up otherwise than COO needs. See how: coo setup --check."
+        raise DeskError(Exit.UNREACHABLE, f"This message was not stored: {error}.", fix) from error
     except NotPermitted as error:
         fix = f"Use credentials that may do this: set {variable(principal)} or --data-dir."
         raise DeskError(Exit.UNREACHABLE, f"{error}.", fix) from error
@@ -122,14 +139,3 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
         raise DeskError(Exit.UNREACHABLE, f"{error}.", "They were changed meanwhile: try again.") from error
     finally:
         await carrier.close()
-
-
-def _log_to_stderr() -> None:
-    """Keep what the bus logs off stdout, where the data is; COO_DEBUG=1 shows all of it."""
-    from bus.structured import structlog
-
-    level = logging.DEBUG if os.environ.get("COO_DEBUG") else logging.WARNING
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

@@ -113,12 +113,14 @@ def facts(company: Company, isolation: Found, seconds: float) -> dict[str, Any]:
     """Return where everything is, as the JSON that `coo up` prints when it is ready."""
     from importlib.metadata import version
 
+    from actors.scrub import Scrubber
+
     plan, server, box = company.plan, company.server, company.plan.settings.sandbox
     walls = f"no network, {box.memory_bytes // 2**20} MiB, {box.timeout_s:g} s"
     return {
         "event": "ready",
         "version": version("coo-actor"),
-        "url": company.url,
+        "url": Scrubber(()).text(company.url),
         "pid": os.getpid(),
         "data_dir": str(plan.data_dir.path),
         "ephemeral": plan.ephemeral,
@@ -135,7 +137,8 @@ def facts(company: Company, isolation: Found, seconds: float) -> dict[str, Any]:
         "sandbox_reason": isolation.reason,
         "sandbox_fix": isolation.fix,
         "model": _model(plan.settings),
-        "limits": plan.settings.limits.model_dump(),
+        "durability": _durability(company),
+        "limits": _limits(company),
         "seconds": round(seconds, 3),
     }
 
@@ -161,11 +164,10 @@ def block(told: dict[str, Any], stop: str = "Ctrl-C to stop") -> str:
         f"nats-server {server['version']} (pid {server['pid']}, {server['origin']})" if server else "not ours"
     )
     names = [f"{name} {'up' if name in told['actors'] else 'DOWN'}" for name in told["actors"] | told["lost"]]
-    kept = "removed at the end" if told["ephemeral"] else "synced to disk before a message counts as stored"
     lines = [
         f"COO {told['version']:<40} {stop}",
         f"  NATS       {told['url']}   {by}",
-        f"  Data       {_short(told['data_dir'])}   {kept}",
+        f"  Data       {_short(told['data_dir'])}   {_kept(told)}",
         f"  Model      {SCRIPTED if model == 'scripted' else model}",
         f"  Sandbox    {told['sandbox']} ({told['sandbox_walls']})"
         if told["sandbox"]
@@ -177,6 +179,47 @@ def block(told: dict[str, Any], stop: str = "Ctrl-C to stop") -> str:
     if told["authority"] != "enforced":
         lines.append(f"  Authority  {NOT_ENFORCED}")
     return "\n".join([*lines, f"Ready in {told['seconds']:.1f} s"])
+
+
+def _kept(told: dict[str, Any]) -> str:
+    """Say what becomes of the data: only what is known of the server that has it."""
+    if told["server"] is None:
+        here = "removed at the end; " if told["ephemeral"] else ""
+        return f"{here}the log is on that server, and whether it syncs it to disk is not known"
+    if told["ephemeral"]:
+        return "removed at the end"
+    if told["durability"] == "synced":
+        return "synced to disk before a message counts as stored"
+    return "synced to disk now and then: a power cut can lose the newest messages"
+
+
+def _durability(company: Company) -> str:
+    """Return what is known of the store: synced before each ack, `unsynced`, or `unknown`."""
+    from actors.server import syncs_always
+    from actors.serverbinary import configuration_file
+
+    if company.server is None:
+        return "unknown"
+    return "synced" if syncs_always(configuration_file()) else "unsynced"
+
+
+def _limits(company: Company) -> dict[str, Any]:
+    """Return the limits in force: what the CEO has set since the settings were sent stands."""
+    from actors.money import usd
+
+    said: dict[str, Any] = company.plan.settings.limits.model_dump()
+    now = company.limits
+    if now is None or now.origin == "settings":
+        return said
+    return {
+        **said,
+        "daily_usd": usd(now.day_microusd),
+        "monthly_usd": usd(now.month_microusd),
+        "mission_usd": usd(now.mission_microusd),
+        "safety_margin_percent": now.margin_percent,
+        "call_tokens": now.call_tokens,
+        "slots": now.slots,
+    }
 
 
 def next_steps(told: dict[str, Any]) -> str:

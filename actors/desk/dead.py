@@ -76,6 +76,7 @@ async def _show(seq: int, raw: bool, as_json: bool, data_dir: Path | None, serve
 
     from actors.desk.connection import connected
     from actors.desk.screen import note, out_json
+    from actors.terminal import write_raw
     from bus import deadletters
 
     async with connected(data_dir, server) as carrier:
@@ -85,8 +86,7 @@ async def _show(seq: int, raw: bool, as_json: bool, data_dir: Path | None, serve
         told["replays"] = len(told["history"])
         told["cost_so_far_usd"] = await _cost_until(carrier, told["mission"], stored.time_ns)
     if raw:
-        sys.stdout.buffer.write(stored.text)
-        sys.stdout.buffer.flush()
+        write_raw(sys.stdout, stored.text)
     elif as_json:
         out_json(told)
     else:

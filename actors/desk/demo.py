@@ -157,7 +157,7 @@ def _farewell(company: Company, *, as_json: bool, keep: bool) -> None:
     from actors.desk.console import looking
     from actors.desk.screen import out
 
-    out("\nAll of it is in one JetStream stream. Look at it with the nats command:")
+    out("\nEvery message of it is in one JetStream stream. Look at it with the nats command:")
     if keep:
         out(f"  {looking(str(company.plan.data_dir.path))}")
         out("Ctrl-C ends it.")

@@ -6,7 +6,11 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """Exit codes of every command. 3, 4, 5 and 9 only of commands that wait for a mission."""
+    """Exit codes of every command. 3, 4 and 5 only of commands that wait for a mission.
+
+    10: all was done, but stdout took no more: its reader went away, or its disk is full. 11: the server's
+    store takes no more messages.
+    """
 
     DONE = 0
     BUG = 1
@@ -18,6 +22,8 @@ class Exit(IntEnum):
     NOT_FOUND = 7
     CONFLICT = 8
     TIMEOUT = 9
+    UNWRITTEN = 10
+    NO_ROOM = 11
     DETACHED = 130
 
 

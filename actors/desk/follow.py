@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from actors import messages as m
+from actors.desk.complaints import why_nothing_is_written
 from actors.desk.errors import DeskError, Exit
 from actors.desk.record import PUBLISHED, Record
 from actors.desk.screen import note, out, out_json, plain
 from actors.desk.timeline import SCRIPTED, Timeline, closing, spell
+from actors.terminal import unread
 from bus import blobs
 from bus.envelope import Mail, Stored, rfc3339
 from bus.errors import BlobMismatch
@@ -65,30 +68,38 @@ def next_step(record: Record) -> str:
             return ""
 
 
+def late(record: Record, timeout_s: float) -> DeskError:
+    """Return what to say when a mission does not rest in the time that was given."""
+    waited = spell(int(timeout_s * 1e9))
+    what = f"{record.name} is {record.state} after {waited} of waiting, and goes on."
+    return DeskError(Exit.TIMEOUT, what, f"Look again: coo follow {record.name}.")
+
+
 class Watch:
     """One look at one mission, in one of three views."""
 
-    def __init__(self, carrier: Carrier, name: str, view: View) -> None:
+    def __init__(self, carrier: Carrier, name: str, view: View, logs: Path | None = None) -> None:
+        """Look at a mission; `logs` are those of its actors, if they run on this machine."""
         self.record = Record(name)
         self._carrier = carrier
         self._view = view
         self._timeline = Timeline()
-        self._said_nobody = False
+        self._logs = logs
+        self._said_nobody = self._said_why = False
+        self._unread = True
 
-    async def to_the_end(self, timeout_s: float | None) -> Record:
-        """Show the mission until it rests.
+    async def to_the_end(self, timeout_s: float | None, *, unread: bool = True) -> Record:
+        """Show the mission until it rests; unless `unread`, only while somebody reads it.
 
         Raises:
-            DeskError: the time is over; the mission goes on.
+            DeskError: the time is over, or the reader went away; the mission goes on.
         """
+        self._unread = unread
         try:
             async with asyncio.timeout(timeout_s):
                 await self._to_the_end()
         except TimeoutError as error:
-            name = self.record.name
-            waited = spell(int((timeout_s or 0) * 1e9))
-            what = f"{name} is {self.record.state} after {waited} of waiting, and goes on."
-            raise DeskError(Exit.TIMEOUT, what, f"Look again: coo follow {name}.") from error
+            raise late(self.record, timeout_s or 0) from error
         return self.record
 
     async def _to_the_end(self) -> None:
@@ -99,6 +110,7 @@ class Watch:
             page = await _patiently(self._carrier.read(MAIL_STREAM, pattern, self.record.position + 1))
             for stored in page:
                 await self._show(stored)
+                self._let_go_if_unread()
             if page:
                 quiet_since = loop.time()
                 continue
@@ -106,12 +118,27 @@ class Watch:
             if self.record.rests and (self.record.is_answered or quiet_s > _SETTLE_S):
                 return
             self._say_if_nobody_serves(quiet_s)
+            self._say_why_nothing_is_written(quiet_s)
+            self._let_go_if_unread()
             await asyncio.sleep(POLL_S)
 
     def _say_if_nobody_serves(self, quiet_s: float) -> None:
         if self.record.state == PUBLISHED and quiet_s > _SILENCE_S and not self._said_nobody:
             self._said_nobody = True
             note("No COO has taken this mission up yet. It starts when one runs: coo up.")
+
+    def _say_why_nothing_is_written(self, quiet_s: float) -> None:
+        if self._logs is None or quiet_s < _SILENCE_S or self._said_why:
+            return
+        if why := why_nothing_is_written(self._logs):
+            self._said_why = True
+            note(f"{why}. The mission goes on when it is mended.")
+
+    def _let_go_if_unread(self) -> None:
+        if not self._unread and (why := unread()):
+            name = self.record.name
+            what = f"Not all of {name} was shown: {why}. The mission goes on."
+            raise DeskError(Exit.UNWRITTEN, what, f"Look again: coo follow {name}.")
 
     async def _show(self, stored: Stored) -> None:
         mail = self.record.add(stored)

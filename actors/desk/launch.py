@@ -13,6 +13,7 @@ from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any, Literal
 
+from actors import messages as m
 from actors import provenance, stamp
 from actors.confinement import Confined, possible
 from actors.datadir import DataDir, DataDirError, Locked, Run
@@ -21,6 +22,7 @@ from actors.desk.connection import is_guarded, password, session
 from actors.desk.errors import DeskError, Exit
 from actors.desk.failover import Failover
 from actors.desk.hindrances import Hindrances, watch_files
+from actors.desk.limits import known_limits
 from actors.desk.policy import tell_settings
 from actors.desk.processes import specs
 from actors.desk.serving import until_serving, waiting
@@ -75,6 +77,7 @@ class Company:
     supervisor: Supervisor
     guarded: bool = True
     origin: str = ""
+    limits: m.Limits | None = None
     lost: dict[str, str] = field(default_factory=dict)
     keeper: asyncio.Task[None] | None = None
     hindrances: Hindrances
@@ -178,6 +181,7 @@ async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExit
             await announce_versions(company.url, passwords[OPERATOR])
             ceo = await stack.enter_async_context(session(company.url, "ceo", passwords["ceo"]))
             await tell_settings(ceo, plan.settings)
+            company.limits = (await known_limits(ceo))[-1][1]
             if company.server is None:
                 company.guarded = all(passwords.values()) and await is_guarded(ceo, passwords["ceo"])
             crew = specs(plan.settings, plan.data_dir, company.url, passwords, plan.replicas)

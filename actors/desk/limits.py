@@ -72,7 +72,7 @@ async def send_limits(carrier: Carrier, settings: Settings) -> int | None:
         id=digest("limits", values, known[-1][0] if known else 0),
         time_ns=carrier.now_ns(),
     )
-    return await publish_surely(carrier, letter)
+    return await publish_surely(carrier, letter, patient=False)
 
 
 async def with_cap(carrier: Carrier, order: Order) -> Order:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ import typer
 
 from actors.desk.errors import DeskError, Exit
 from actors.desk.main import DataDirOption, JsonOption
+from actors.desk.screen import out, out_json
+from actors.terminal import unread
 
 if TYPE_CHECKING:
     from actors.datadir import DataDir
@@ -123,8 +124,8 @@ class _Tail:
             return {"level": "error", "actor": self.actor, "event": text}
         if said := _SERVER_LINE.match(text):
             clock, word, message = said.groups()
-            local = datetime.strptime(clock, "%Y/%m/%d %H:%M:%S.%f").astimezone(UTC)
-            stamp = f"{local:%Y-%m-%dT%H:%M:%S.%f}Z"
+            utc = datetime.strptime(clock, "%Y/%m/%d %H:%M:%S.%f").replace(tzinfo=UTC)
+            stamp = f"{utc:%Y-%m-%dT%H:%M:%S.%f}Z"
             level = _SERVER_LEVELS.get(word, "critical")
             return {"timestamp": stamp, "level": level, "actor": SERVER, "event": message}
         return {"level": "info", "actor": SERVER, "event": text}
@@ -164,7 +165,7 @@ class Logbook:
             for path in self.files():
                 self._tails.setdefault(path, _Tail(path))
             yield from heapq.merge(*(tail.read() for tail in self._tails.values()), key=_by_time)
-            if not follow:
+            if not follow or unread():
                 return
             time.sleep(_POLL_S)
 
@@ -179,14 +180,8 @@ def _by_time(line: Line) -> str:
 
 def _printer(as_json: bool) -> Callable[[Line], None]:
     if as_json:
-        return lambda line: print(json.dumps(line.fields), flush=True)
-    if not sys.stdout.isatty():
-        return lambda line: print("\n".join(_readable(line)), flush=True)
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False, soft_wrap=True)
-    return lambda line: console.print(Text("\n".join(_readable(line)), style=_STYLES.get(line.level, "")))
+        return lambda line: out_json(line.fields)
+    return lambda line: out("\n".join(_readable(line)), _STYLES.get(line.level, ""))
 
 
 def _readable(line: Line) -> Iterable[str]:
@@ -194,17 +189,17 @@ def _readable(line: Line) -> Iterable[str]:
     clock = line.time[11:23] or "-" * 12
     level = "" if line.level in ("info", "debug") else f"{line.level}: "
     rest = [f"{name}={_value(value)}" for name, value in line.fields.items() if name not in _KNOWN_KEYS]
-    event = _printable(str(line.fields.get("event", "")))
-    yield "  ".join(filter(None, [clock, f"{line.actor:<11}", level + event, " ".join(rest)]))
+    event = str(line.fields.get("event", ""))
+    yield _one_line("  ".join(filter(None, [clock, f"{line.actor:<11}", level + event, " ".join(rest)])))
     for below in str(line.fields.get("exception") or "").splitlines():
-        yield f"{'':14}{_printable(below)}"
+        yield f"{'':14}{below}"
 
 
 def _value(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    return _printable(json.dumps(text, ensure_ascii=False) if " " in text or not text else text)
+    return json.dumps(text, ensure_ascii=False) if " " in text or not text else text
 
 
-def _printable(text: str) -> str:
-    """Escape what a terminal would obey: a log line may carry anything a model or a program wrote."""
-    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text)
+def _one_line(text: str) -> str:
+    """Spell line breaks out, so that no value can pass for a line of another actor."""
+    return text.replace("\n", "\\n")

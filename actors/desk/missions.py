@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from actors.desk.errors import DeskError, Exit
 from actors.desk.main import DataDirOption, JsonOption, ServerOption, run
+from actors.desk.waiting import Progress, Waiting, in_time, interruptible
 
 if TYPE_CHECKING:
     from actors.desk.deliver import Delivery
@@ -27,23 +27,6 @@ FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Show the tim
 TimeoutOption = Annotated[
     Text, typer.Option("--timeout", metavar="30m", help="Wait no longer; the mission goes on (exit 9).")
 ]
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """How a command waits for a mission: in which view, how long, and where the files go at the end."""
-
-    follow: bool
-    json: bool
-    timeout_s: float | None
-    out: Path | None = None
-
-
-class _Progress:
-    """How far a command got, for whoever interrupts it."""
-
-    name = ""
-    published = False
 
 
 def register(app: typer.Typer) -> None:
@@ -94,9 +77,9 @@ def mission(
     draft, own = read(wish), load_settings()
     if target is not None:
         check_target(target)
-    progress = _Progress()
+    progress = Progress()
     work = _mission(progress, draft, own, waiting if waits else None, as_json, data_dir, server)
-    _interruptible(progress, work)
+    interruptible(progress, work)
 
 
 def _waiting(
@@ -110,25 +93,8 @@ def _waiting(
     return Waiting(following, as_json, timeout_s, target)
 
 
-def _interruptible(progress: _Progress, work: Any) -> None:
-    """Run a command's work; Ctrl-C lets go of the mission, and says how to come back to it."""
-    try:
-        code = run(work)
-    except KeyboardInterrupt:
-        name = progress.name
-        if progress.published:
-            fix = f"Look again: coo follow {name}. End it: coo cancel {name}."
-            raise DeskError(Exit.DETACHED, f"Let go of {name}; the mission goes on.", fix) from None
-        if name:
-            what = f"Interrupted: {name} may have been published, or not."
-            raise DeskError(Exit.DETACHED, what, f"Look: coo show {name}.") from None
-        raise DeskError(Exit.DETACHED, "Interrupted.") from None
-    if code:
-        raise typer.Exit(int(code))
-
-
 async def _mission(
-    progress: _Progress,
+    progress: Progress,
     draft: Draft,
     own: Settings,
     waiting: Waiting | None,
@@ -143,7 +109,7 @@ async def _mission(
     from actors.desk.screen import note, out, out_json
     from actors.money import usd
 
-    async with connected(data_dir, server) as carrier:
+    async with in_time(progress, waiting), connected(data_dir, server) as carrier:
         progress.name = draft.name
         company, uncounted = await counting(carrier, own)
         order = await with_cap(carrier, settle(draft, company))
@@ -162,16 +128,22 @@ async def _mission(
         if waiting is None:
             note(f"Watch it: coo follow {order.name}")
             return Exit.DONE
-        return await _watch(carrier, order.name, waiting)
+        return await _watch(progress, carrier, waiting, data_dir)
 
 
-async def _watch(carrier: JetStreamCarrier, name: str, waiting: Waiting) -> Exit:
+async def _watch(
+    progress: Progress, carrier: JetStreamCarrier, waiting: Waiting, data_dir: Path | None
+) -> Exit:
+    from actors.datadir import DataDir
     from actors.desk.connection import authority
     from actors.desk.follow import Watch
 
     shown = "json" if waiting.json else "text"
-    watch = Watch(carrier, name, shown if waiting.follow else "silent")  # type: ignore[arg-type]
-    record = await watch.to_the_end(waiting.timeout_s)
+    view = shown if waiting.follow else "silent"
+    watch = Watch(carrier, progress.name, view, DataDir(data_dir).logs)  # type: ignore[arg-type]
+    progress.watch = watch
+    unread = waiting.out is not None or not waiting.follow
+    record = await watch.to_the_end(None, unread=unread)
     failure, delivery = None, None
     if waiting.out is not None and record.state == "completed":
         try:
@@ -200,20 +172,20 @@ def follow(
     as_json: JsonOption = False,
 ) -> None:
     """Show a mission's timeline from its beginning, then live, until it is over or waits for you."""
-    progress = _Progress()
+    progress = Progress()
     waiting = _waiting(True, True, as_json, timeout, None)
-    _interruptible(progress, _follow(progress, wanted, waiting, data_dir, server))
+    interruptible(progress, _follow(progress, wanted, waiting, data_dir, server))
 
 
 async def _follow(
-    progress: _Progress, wanted: str | None, waiting: Waiting, data_dir: Path | None, server: str | None
+    progress: Progress, wanted: str | None, waiting: Waiting, data_dir: Path | None, server: str | None
 ) -> Exit:
     from actors.desk.connection import connected
 
-    async with connected(data_dir, server) as carrier:
+    async with in_time(progress, waiting), connected(data_dir, server) as carrier:
         progress.name = await _find(carrier, wanted)
         progress.published = True
-        return await _watch(carrier, progress.name, waiting)
+        return await _watch(progress, carrier, waiting, data_dir)
 
 
 async def _find(carrier: JetStreamCarrier, wanted: str | None) -> str:

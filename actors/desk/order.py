@@ -231,7 +231,7 @@ async def publish(carrier: Carrier, order: Order) -> bool:
             raise _other(order.name)
         return True
     try:
-        await publish_surely(carrier, letter)
+        await publish_surely(carrier, letter, patient=False)
     except DecisionChanged as error:
         raise _other(order.name) from error
     return False

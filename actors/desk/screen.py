@@ -1,7 +1,6 @@
-"""What the desk writes: data on stdout, chatter on stderr, foreign text made harmless first.
+"""What the desk writes: data on stdout, chatter on stderr, a foreign field as one short line.
 
-What models and programs wrote is shown, never obeyed: escape sequences, control characters and characters
-that reorder or hide text are taken out before anything reaches a terminal.
+That nothing foreign is obeyed is not decided here, but where it is written out: `actors.terminal`.
 """
 
 from __future__ import annotations
@@ -11,11 +10,8 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, TextIO
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from actors.terminal import Terminal
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
@@ -53,22 +49,20 @@ def _character(character: str) -> str:
 
 def out(text: str, style: str = "") -> None:
     """Write a line of data to stdout at once; a style shows on a terminal only, and only as colour."""
-    if style and sys.stdout.isatty():
-        from rich.text import Text
-
-        _console().print(Text(text, style=style), soft_wrap=True)
-        return
-    _write(sys.stdout, text)
+    if isinstance(sys.stdout, Terminal):
+        sys.stdout.styled(text, style)
+    else:
+        print(text, flush=True)
 
 
 def out_json(value: object) -> None:
-    """Write a value as one line of JSON to stdout at once; ASCII only, so that no terminal can be moved."""
-    _write(sys.stdout, json.dumps(value))
+    """Write a value as one line of JSON to stdout at once, what a terminal would obey escaped in it."""
+    out(json.dumps(value))
 
 
 def note(text: str) -> None:
     """Write a line for people to stderr."""
-    _write(sys.stderr, text)
+    print(text, file=sys.stderr, flush=True)
 
 
 def out_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -84,19 +78,4 @@ def out_pairs(pairs: Mapping[str, str]) -> None:
     width = max(map(len, pairs), default=0)
     for name, value in pairs.items():
         if value:
-            out(f"{name:<{width}}  {value}")
-
-
-def _write(stream: TextIO, text: str) -> None:
-    try:
-        print(text, file=stream, flush=True)
-    except UnicodeEncodeError:  # a terminal that is not UTF-8 gets question marks, not a traceback
-        encoding = stream.encoding or "ascii"
-        print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
-
-
-@cache
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False, emoji=False)
+            out(f"{name:<{width}}  {plain(value, 4_000)}")

@@ -175,11 +175,11 @@ def _facts(outcome: Outcome) -> dict[str, object]:
 
 
 def _show(outcome: Outcome) -> None:
+    from actors.terminal import write_raw
     from sandbox.order import whole_text
 
     for stream, target in ((outcome.stdout, sys.stdout), (outcome.stderr, sys.stderr)):
-        target.buffer.write(whole_text(stream).encode("utf-8", "replace"))
-        target.flush()
+        write_raw(target, whole_text(stream).encode("utf-8", "replace"))
     if outcome.status not in ("ok", "failed"):
         _progress(f"coo: {outcome.status}: {plain(outcome.reason, 400)}")
     if outcome.fix:

@@ -17,10 +17,12 @@ from typing import Any, TypeVar
 
 from bus import blobs, subjects
 from bus.envelope import Outgoing, Stored
-from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown, Unreachable, WrongCredentials
+from bus.errors import NotPermitted, NotSetUp, PublishRefused, Unknown, Unreachable, WrongCredentials
+from bus.jetstream.address import check_address
 from bus.jetstream.natspy import Client, Msg, apart, nats
 from bus.jetstream.pull import Pull
 from bus.jetstream.reading import Read, stored_in
+from bus.jetstream.refusals import refusal
 from bus.ports import Handler, Leases, PubAck
 from bus.structured import structlog
 from bus.subjects import Filter, Subject
@@ -30,7 +32,6 @@ log = structlog.get_logger("bus")
 T = TypeVar("T")
 
 _ANSWER_S = 5.0
-_OCCUPIED = 10077
 _FORBIDDEN = "coo.authority"
 """A subject that is in nobody's list and in no stream."""
 
@@ -51,9 +52,11 @@ async def connect(
     told what this process holds.
 
     Raises:
+        BadAddress: the URL is not one of a server.
         Unreachable: nobody answers at the URL.
         WrongCredentials: the server refuses the user or the password.
     """
+    check_address(url)
     carrier = JetStreamCarrier(user or name, f"_INBOX_{user}" if user else "_INBOX")
     carrier.leases = leases or carrier.leases
     credentials = {"user": user, "password": password} if user else dict(shared or {})
@@ -198,6 +201,8 @@ class JetStreamCarrier:
         try:
             await self.nc.publish(message.subject, message.body, f"{self._inbox}.{token}", headers)
             msg = await self._or_failure(answer)
+        except (nats.errors.MaxPayloadError, nats.errors.BadSubjectError) as error:
+            raise PublishRefused(message.subject, 0, str(error)) from error  # it did not leave this process
         except (TimeoutError, nats.errors.Error) as error:
             raise Unknown(f"{message.subject}: {error or 'no answer'}") from error
         finally:
@@ -207,7 +212,10 @@ class JetStreamCarrier:
             if self._failed.done():
                 raise self._failed.result()
             raise Unknown(f"no stream answers for {message.subject}")
-        return _pub_ack(message, msg.data)
+        answer_of: dict[str, Any] = json.loads(msg.data)
+        if (refused := answer_of.get("error")) is not None:
+            raise refusal(self.principal, message.subject, refused)
+        return PubAck(answer_of["seq"], answer_of.get("duplicate", False))
 
     async def _or_failure(self, future: Awaitable[T]) -> T:
         """Wait for an answer, or for the error that explains why there will be none."""
@@ -327,13 +335,3 @@ class _Untold:
     def taken(self, ack_subject: str) -> None: ...
 
     def settled(self, ack_subject: str, *, handled: bool) -> None: ...
-
-
-def _pub_ack(message: Outgoing, data: bytes) -> PubAck:
-    """Read a PubAck. nats-py's own asynchronous publish never resolves one that carries an error."""
-    answer = json.loads(data)
-    if (error := answer.get("error")) is None:
-        return PubAck(answer["seq"], answer.get("duplicate", False))
-    if error.get("err_code") == _OCCUPIED:
-        raise Occupied(message.subject)
-    raise Unknown(f"{message.subject}: {error.get('description')}")

@@ -193,7 +193,7 @@ def test_a_taken_port_is_refused_with_the_fix(company: Company) -> None:
 def test_a_port_that_is_none_is_refused(company: Company, port: str) -> None:
     done = company.coo("up", f"--port={port}")
     assert done.returncode == 2
-    assert f"--port {port} is no port" in done.stderr
+    assert f"--port {port} is not a port" in done.stderr
 
 
 def test_a_bad_configuration_names_its_key_and_file(company: Company, tmp_path: Path) -> None:

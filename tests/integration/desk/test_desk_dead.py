@@ -195,3 +195,55 @@ async def test_a_dead_letter_says_what_its_mission_had_cost_when_it_died(
     (entry,) = await dead()
     assert (await desk("dlq", "show", entry["seq"], "--json")).json["cost_so_far_usd"] == "0.50"
     assert "0.50 USD" in (await desk("dlq", "show", entry["seq"])).out
+
+
+async def kill_gate_mail(nats: Any, numbers: range) -> None:
+    """Put mail for the gate that it can never decide, each in a mission of its own."""
+    for number in numbers:
+        subject = f"coo.m.many-{number}.approval.decision.ceo"
+        headers = {"ce-id": f"many-{number}", "ce-source": "/coo/ceo", "ce-type": "coo.decision"}
+        await put(nats, "operator", subject, b"[]", **headers)
+
+
+async def test_a_query_replays_what_was_dead_before_it_and_not_what_comes_of_that(
+    desk: Any, company: Any, nats: Any, until: Any
+) -> None:
+    """The gate lives, so that each replay is a new dead letter at once, which the query matches too."""
+    await kill_gate_mail(nats, range(3))
+
+    async def dead(count: int) -> bool:
+        return len((await desk("dlq", "ls", "--json")).json) >= count
+
+    async with company(["approval"]):
+        await until(lambda: dead(3))
+        done = await desk("dlq", "replay", "--mailbox", "approval", "--rate", "2")
+        assert (done.code, len(done.out.splitlines())) == (0, 3)
+        assert "3 replayed" in done.err
+        await until(lambda: dead(6))
+    assert len(await replayed_in_log(nats)) == 3
+
+
+async def test_more_than_twenty_replays_are_asked_about(
+    desk: Any, company: Any, nats: Any, until: Any
+) -> None:
+    await kill_gate_mail(nats, range(21))
+
+    async def dead() -> bool:
+        return len((await desk("dlq", "ls", "--json")).json) == 21
+
+    async with company(["approval"]):
+        await until(dead)
+    query = ("dlq", "replay", "--mailbox", "approval", "--rate", "1000")
+    refused = await desk(*query)
+    assert (refused.code, refused.out) == (2, "")
+    assert "21 dead letters match" in refused.err
+    assert "--yes" in refused.err
+    assert await replayed_in_log(nats) == []
+    assert len((await desk(*query, "--dry-run")).out.splitlines()) == 21
+    few = await desk(*query, "--limit", "4")
+    assert (few.code, len(few.out.splitlines())) == (0, 4)
+    assert "more match than --limit" in few.err
+    assert (await desk("dlq", "replay", "1", "--limit", "4")).code == 2
+    assert (await desk(*query, "--again")).code == 2
+    assert (await desk(*query, "--again", "--yes")).code == 0
+    assert len(await replayed_in_log(nats)) == 4 + 21
