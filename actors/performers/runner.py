@@ -73,7 +73,7 @@ class SandboxPerformer:
     async def perform(self, order: Mail) -> msgspec.Struct:
         execute = order.message
         assert isinstance(execute, m.Execute)
-        needed = sum(ref.size for ref in execute.files.values())
+        needed = sum(max(ref.size, 0) for ref in execute.files.values())
         if needed > self._most_bytes:
             reason = f"the files need {needed // _MIB} MiB, the workspace holds {self._most_bytes // _MIB}"
             return _answer(order, status="not_started", reason=reason, fix=_SEND_LESS)
@@ -108,7 +108,8 @@ class SandboxPerformer:
             outcome = await backend.run(wanted)
         except (RunUnderWay, Gone) as error:
             raise NotNow(str(error), _LOOK_AGAIN_S) from error
-        if outcome.status in ("engine_error", "not_started"):
+        # What does not fit says nothing about the backend, in which others run.
+        if outcome.status in ("engine_error", "not_started") and not outcome.limits_hit:
             self._backend = None
             await backend.close()
         return _told(order, outcome)
