@@ -102,6 +102,7 @@ class Fold(Generic[S]):
         """
         self.position = stored.seq
         if (nobodys := misaddressed(self._table, self._role.name, self._role.version, stored)) is not None:
+            self._burials |= {stored.seq} & self.buried.keys()
             return nobodys
         self.now_ns = max(self.now_ns, stored.time_ns)
         if stored.seq in self.buried:

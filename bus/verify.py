@@ -20,7 +20,6 @@ from msgspec.structs import replace
 
 from bus import burials, subjects
 from bus.alarms import quarantine_id
-from bus.complaints import misaddressed
 from bus.envelope import Outgoing, Stored, decided_at, open_mail, version_of
 from bus.errors import BadMail, BuriedLater, NewerVersion
 from bus.fold import Fold, Role
@@ -120,8 +119,7 @@ class _Verifier:
         """Return the checkpoints among a key's mail, by the position they claim, lower versions first."""
         claims: dict[int, list[tuple[Stored, Checkpoint]]] = {}
         for stored in mail:
-            address = subjects.parse_mail(stored.subject)
-            if (address.kind, address.sender) == (CHECKPOINT, role.name):
+            if subjects.parts_of(stored.subject)[2:] == (CHECKPOINT, role.name):
                 checkpoint = _checkpoint_in(self.table, stored)
                 if checkpoint is not None and checkpoint.version <= role.version:
                     claims.setdefault(checkpoint.position, []).append((stored, checkpoint))
@@ -165,12 +163,6 @@ class _Verifier:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BuriedLater):
             return None
         return fold
-
-    def turn_away(self, stored: Stored) -> None:
-        """Remember what a role says of mail that is nobody's."""
-        role = self.roles.get(subjects.parts_of(stored.subject).to)
-        if role is not None and (nobodys := misaddressed(self.table, role.name, role.version, stored)):
-            self.expected.update((letter.headers["ce-id"], letter) for letter in nobodys.letters)
 
     # -- explaining -----------------------------------------------------------------------------------
 
@@ -277,11 +269,9 @@ def verify(
     verifier = _Verifier(table, roles, blob_of, whole_of)
     mail: dict[tuple[str, str], list[Stored]] = {}
     for stored in messages:
-        address = subjects.address_of(stored.subject)
-        if address is not None and address.to in roles:
-            mail.setdefault((address.to, _key_of(table, address.to, address)), []).append(stored)
-        elif address is None:
-            verifier.turn_away(stored)
+        parts = subjects.parts_of(stored.subject)  # folds come across misaddressed mail, too
+        if parts.to in roles and subjects.is_token(key := _key_of(table, parts.to, parts)):
+            mail.setdefault((parts.to, key), []).append(stored)
     for name, key in _older_only(messages, table, roles):
         verifier.taken_over[name, key] = _NOT_YET
     for (name, key), own in mail.items():
