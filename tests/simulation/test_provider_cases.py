@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -93,7 +92,7 @@ def asked(name: str) -> m.Call:
 async def answer(bank: Bank, player: Player, name: str, n: int = 1) -> Any:
     player.say = lambda: case(name)
     role = "engineer" if name in CODE else "coo"
-    performer = bank.performer(player, role=role, max_output_tokens=8_000, **prices(name))
+    performer = bank.performer(player, role=role, timeout_s=60.0, max_output_tokens=8_000, **prices(name))
     return await performer.perform(await bank.order(n, asked(name)))
 
 
@@ -108,7 +107,6 @@ async def test_a_case_is_booked_as_it_should_be(
 ) -> None:
     player.chunk_bytes = chunk_bytes
     reply = await answer(bank, player, name)
-    await asyncio.sleep(0.05)
     books = await bank.books()
     account, held = books.accounts["mission:m-1"], bank.facts("granted")[0].microusd
     found = (account.posted, account.pending, account.in_doubt)
@@ -182,10 +180,8 @@ ODD: list[bytes] = [
 @pytest.mark.parametrize("data", ODD, ids=range(len(ODD)))
 async def test_an_odd_event_kills_nothing_and_is_booked(bank: Bank, player: Player, data: bytes) -> None:
     player.say = lambda: HEAD + b"data: " + data + b"\n\n" + case("crlf").removeprefix(HEAD)
-    reply = await bank.performer(player, role="coo", max_output_tokens=8_000).perform(
-        await bank.order(1, PLAN)
-    )
-    await asyncio.sleep(0.02)
+    performer = bank.performer(player, role="coo", timeout_s=60.0, max_output_tokens=8_000)
+    reply = await performer.perform(await bank.order(1, PLAN))
     account = (await bank.books()).accounts["mission:m-1"]
     assert account.posted + account.pending > 0
     assert KEY not in msgspec.json.encode(reply).decode()
