@@ -105,7 +105,7 @@ async def _mission(
     from actors.desk.screen import note, out, out_json
     from actors.money import usd
 
-    async with in_time(progress, waiting), connected(data_dir, server) as carrier:
+    async with connected(data_dir, server) as carrier, in_time(progress, waiting):
         progress.name = order.name
         order = await with_cap(carrier, order)
         repeated = await publish(carrier, order)
@@ -175,7 +175,7 @@ async def _follow(
 ) -> Exit:
     from actors.desk.connection import connected
 
-    async with in_time(progress, waiting), connected(data_dir, server) as carrier:
+    async with connected(data_dir, server) as carrier, in_time(progress, waiting):
         progress.name = await _find(carrier, wanted)
         progress.published = True
         return await _watch(progress, carrier, waiting, data_dir)
