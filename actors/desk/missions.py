@@ -109,7 +109,7 @@ async def _mission(
     from actors.desk.screen import note, out, out_json
     from actors.money import usd
 
-    async with in_time(progress, waiting), connected(data_dir, server) as carrier:
+    async with connected(data_dir, server) as carrier, in_time(progress, waiting):
         progress.name = draft.name
         company, uncounted = await counting(carrier, own)
         order = await with_cap(carrier, settle(draft, company))
@@ -182,7 +182,7 @@ async def _follow(
 ) -> Exit:
     from actors.desk.connection import connected
 
-    async with in_time(progress, waiting), connected(data_dir, server) as carrier:
+    async with connected(data_dir, server) as carrier, in_time(progress, waiting):
         progress.name = await _find(carrier, wanted)
         progress.published = True
         return await _watch(progress, carrier, waiting, data_dir)

@@ -37,7 +37,10 @@ class Progress:
 
 @asynccontextmanager
 async def in_time(progress: Progress, waiting: Waiting | None) -> AsyncIterator[None]:
-    """Bound all that a command does by the time it was given, and say how far it got when that is over."""
+    """Bound what a command does by the time it was given, and say how far it got when that is over.
+
+    It counts from the connection on, which has a bound of its own and says its own reasons.
+    """
     import asyncio
 
     from actors.desk.follow import late

@@ -42,6 +42,7 @@ async def test_without_accounts_every_surface_says_that_authority_is_not_enforce
     with running_company(tmp_path, env={"NATS_URL": open_server}) as company:
         assert (company.ready["authority"], company.ready["server"]) == ("not enforced", None)
         assert company.ready["url"] == open_server
+        assert company.ready["durability"] == "unknown"
         given = company.coo(
             "mission", "Write fizzbuzz", "--budget", "1", "--approve", "release", "--wait", "--json"
         )
