@@ -129,8 +129,9 @@ class Side:
         self.restarts.append(time.perf_counter() - began)
 
     def end(self) -> None:
-        self.guard.send_signal(signal.SIGKILL)
-        self.guard.wait()
+        if self.guard is not None:
+            self.guard.send_signal(signal.SIGKILL)
+            self.guard.wait()
 
     def found(self) -> dict[str, float]:
         took = sorted(self.took)
@@ -144,16 +145,18 @@ class Side:
 
 def compare(sides: list[Side], seconds: float, rate: float) -> dict[str, Any]:
     """Measure both sides in turns, so that whatever else the machine does meets both."""
-    for side in sides:
-        side.begin()
-    for _ in range(_ROUNDS):
+    try:
         for side in sides:
-            side.hold(seconds / _ROUNDS, rate)
-    for n in range(_ROUNDS):
+            side.begin()
+        for _ in range(_ROUNDS):
+            for side in sides:
+                side.hold(seconds / _ROUNDS, rate)
+        for n in range(_ROUNDS):
+            for side in sides:
+                side.restart(f"again-{n}")
+    finally:
         for side in sides:
-            side.restart(f"again-{n}")
-    for side in sides:
-        side.end()
+            side.end()
     few, many = (side.found() for side in sides)
     ratio = {name: round(many[name] / few[name], 2) for name in few}
     return {f"beside_{sides[0].missions}": few, f"beside_{sides[1].missions}": many, "ratio": ratio}

@@ -129,7 +129,7 @@ async def reasons(carrier: Any, mailbox: str = "teller") -> list[str]:
 
 
 async def until(look: Any, wanted: object, *args: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await look(*args) != wanted:
             await asyncio.sleep(0.02)
 

@@ -72,7 +72,7 @@ async def ticks(carrier: Any) -> Counter[str]:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not await condition():
             await asyncio.sleep(0.05)
 
