@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from bus.envelope import Outgoing, Stored
-from bus.errors import NotSetUp, Occupied
+from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown
 from bus.ports import Handler, PubAck
+from bus.refusals import is_permitted, refusal, refusal_of_new
 from bus.subjects import mailbox_filter, matches
 from bus.topology import DurableConsumer, Stream, Topology
 
@@ -29,8 +30,9 @@ class MemoryServer:
         self._consumers = {spec.name: _MemoryConsumer(self, spec) for spec in topology.consumers}
         self.listeners: list[tuple[MemoryCarrier, str, Callable[[Stored], None]]] = []
 
-    def connect(self) -> MemoryCarrier:
-        return MemoryCarrier(self)
+    def connect(self, allowed: Sequence[str] | None = None) -> MemoryCarrier:
+        """Connect somebody who may publish to the subjects that `allowed` has, by default to all."""
+        return MemoryCarrier(self, allowed)
 
     def stream(self, name: str) -> _MemoryStream:
         return self._streams[name]
@@ -79,9 +81,13 @@ class _MemoryStream:
         self._ids: dict[str, tuple[int, int]] = {}
 
     def append(self, message: Outgoing, now_ns: int) -> PubAck:
+        if why := refusal(self.spec.name, self.messages, message.subject, message.headers):
+            raise Unknown(f"{message.subject}: {why}")
         known = self._ids.get(message.headers.get("Nats-Msg-Id", ""))
         if known is not None and now_ns - known[1] < self.spec.duplicate_window_s * 1e9:
             return PubAck(known[0], True)
+        if why := refusal_of_new(self.messages, message.headers):
+            raise Unknown(f"{message.subject}: {why}")
         if self.spec.write_once and any(m.subject == message.subject for m in self.messages):
             raise Occupied(message.subject)
         seq = len(self.messages) + 1
@@ -249,8 +255,9 @@ class MemoryCarrier:
 
     ordered_reads = True
 
-    def __init__(self, server: MemoryServer) -> None:
+    def __init__(self, server: MemoryServer, allowed: Sequence[str] | None = None) -> None:
         self._server = server
+        self._allowed = allowed
         self._pulls: list[_MemoryPull] = []
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self.alive = True
@@ -262,6 +269,8 @@ class MemoryCarrier:
         await asyncio.sleep(0)
         if not self.alive:
             raise asyncio.CancelledError("this process was killed")
+        if self._allowed is not None and not is_permitted(self._allowed, message.subject):
+            raise NotPermitted("this account", message.subject)
         return self._server.store(message)
 
     async def read(self, stream: str, pattern: str, start: int, batch: int = 256) -> list[Stored]:

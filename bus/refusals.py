@@ -1,0 +1,55 @@
+"""What a server refuses to a publisher: subjects outside its permissions, and headers that its streams forbid.
+
+The log in memory judges by this, so that whoever is taken over in a simulation can write exactly what it
+could write on nats-server. A test sends the same messages to both and compares.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from bus.envelope import Stored
+from bus.subjects import matches
+
+_DISABLED = ("Nats-Schedule", "Nats-Incr", "Nats-Batch-Id")
+_DISABLED_LATE = ("Nats-TTL", "Nats-Rollup")
+"""Features that no stream of ours has. The late ones are looked at when a message proved to be no copy."""
+
+_TTL = re.compile(r"never|[1-9][0-9]*[smh]?", re.ASCII)
+"""A time to live that can be read is refused at once, another one late."""
+
+
+def is_permitted(allowed: Sequence[str], subject: str) -> bool:
+    """Say whether a publisher may write to a subject; an empty token is no subject, a wildcard is a token."""
+    return all(subject.split(".")) and any(matches(pattern, subject) for pattern in allowed)
+
+
+def refusal(stream: str, messages: Sequence[Stored], subject: str, headers: Mapping[str, str]) -> str:
+    """Return why a stream refuses a message, new or a copy; "" if it does not."""
+    for name in _DISABLED:
+        if headers.get(name):
+            return f"{name} is disabled"
+    if _TTL.fullmatch(headers.get("Nats-TTL", "")):
+        return "Nats-TTL is disabled"
+    if (headers.get("Nats-Expected-Stream") or stream) != stream:
+        return "expected stream does not match"
+    if (expected := headers.get("Nats-Expected-Last-Sequence")) and _number(expected) != len(messages):
+        return "wrong last sequence"
+    if expected := headers.get("Nats-Expected-Last-Subject-Sequence"):
+        own = [one.seq for one in messages if one.subject == subject]
+        if _number(expected) != (own[-1] if own else 0):
+            return "wrong last sequence of this subject"
+    return ""
+
+
+def refusal_of_new(messages: Sequence[Stored], headers: Mapping[str, str]) -> str:
+    """Return why a stream does not store a message that is no copy; "" if it does."""
+    expected_id = headers.get("Nats-Expected-Last-Msg-Id")
+    if expected_id and expected_id != (messages[-1].headers.get("Nats-Msg-Id", "") if messages else ""):
+        return "wrong last message id"
+    return next((f"{name} is disabled" for name in _DISABLED_LATE if headers.get(name)), "")
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
