@@ -26,7 +26,7 @@ from bus.fold import Role
 from bus.memory import MemoryServer
 from bus.table import Ref
 from bus.topology import topology
-from bus.verify import verify
+from bus.verify import Report, verify
 from config.parts import ActorConfig, BusPart, LogPart, ModelPart, ModelTerms, SandboxPart
 
 GOAL = "Write a word count tool with tests"
@@ -382,14 +382,19 @@ def _check_ending(ending: Ending, calm: Ending) -> None:
         raise Failed(f"settled {ending.settled_microusd}, a calm run {calm.settled_microusd}")
 
 
-def _check_log(simulation: Simulation) -> None:
-    """Every letter is what the code decides, every checkpoint the fold it claims."""
+def verified(simulation: Simulation) -> Report:
+    """Fold a simulation's log again."""
 
     def blob_of(ref: Ref) -> bytes:
         chunks = simulation.server.stream("COO_BLOBS").read(f"coo.b.{ref.owner}.{ref.digest}.>", 1, 1000)
         return b"".join(chunk.body for chunk in chunks)
 
-    report = verify(simulation.server.stream("COO").messages, TABLE, simulation.newest, blob_of)
+    return verify(simulation.server.stream("COO").messages, TABLE, simulation.newest, blob_of)
+
+
+def _check_log(simulation: Simulation) -> None:
+    """Every letter is what the code decides, every checkpoint the fold it claims."""
+    report = verified(simulation)
     for finding in report.findings:
         if finding.seq not in simulation.bad_bills:
             raise Failed(f"not explained: {finding}")

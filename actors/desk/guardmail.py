@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from actors.desk.books import Books
@@ -12,7 +13,7 @@ from bus import burials
 from bus.envelope import Mail, Stored, open_mail
 from bus.errors import BadMail
 from bus.ports import Carrier
-from bus.subjects import MAIL_STREAM
+from bus.subjects import MAIL_STREAM, matches
 
 
 class Letters(NamedTuple):
@@ -24,13 +25,30 @@ class Letters(NamedTuple):
 
 async def read_letters(carrier: Carrier) -> Letters:
     """Read the guard's mail and its letters."""
-    mail = [stored async for page in pages(carrier, MAIL_STREAM, "coo.m.*.budget.>") for stored in page]
-    decided: dict[int, list[Stored]] = defaultdict(list)
-    async for page in pages(carrier, MAIL_STREAM, "coo.m.*.*.*.budget"):
-        for stored in page:
-            decided[decided_at(stored)].append(stored)
-    buried = burials.found_in(mail)
-    return Letters([stored for stored in mail if stored.seq not in buried], decided)
+    return letters_in(
+        [
+            stored
+            for pattern in ("coo.m.*.budget.>", "coo.m.*.*.*.budget")
+            async for page in pages(carrier, MAIL_STREAM, pattern)
+            for stored in page
+        ]
+    )
+
+
+def letters_in(messages: Iterable[Stored]) -> Letters:
+    """Pick the guard's mail, and its letters, out of messages in which each may stand twice."""
+    mail: dict[int, Stored] = {}
+    decided: dict[int, dict[int, Stored]] = defaultdict(dict)
+    for stored in messages:
+        if matches("coo.m.*.budget.>", stored.subject):
+            mail[stored.seq] = stored
+        if matches("coo.m.*.*.*.budget", stored.subject):
+            decided[decided_at(stored)][stored.seq] = stored
+    buried = burials.found_in(mail.values())
+    return Letters(
+        [stored for stored in mail.values() if stored.seq not in buried],
+        {at: list(letters.values()) for at, letters in decided.items()},
+    )
 
 
 class Walk:

@@ -1,0 +1,215 @@
+"""The company with one of its actors taken over, under a seed, and what it promises all the same.
+
+The taken process goes on as it was, and beside it somebody writes with its account what `Adversary` makes.
+Mission m-1 is not named by the adversary, and must come to the calm end; m-2 is its playground, and needs the
+CEO's release, which is never given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Any
+
+import msgspec
+import structlog
+
+from actors import messages as m
+from actors.chaos import simulation as core
+from actors.chaos.adversary import Adversary
+from actors.chaos.clockwork import run as run_on_virtual_time
+from actors.chaos.faults import PROFILES, Odds
+from actors.chaos.simulation import Ending, Failed, Simulation
+from actors.table import TABLE
+from bus import authority, subjects
+from bus.envelope import Outgoing, Stored
+from bus.errors import BadMail, Occupied, Unknown
+
+SPARED, NAMED = "m-1", "m-2"
+MESSAGES = 60
+_ACTIVE_S = 40.0
+_QUIET_S = 300.0
+_QUIET_MESSAGES = 40
+"""Most messages in `_QUIET_S` when all is done: a guard that holds something wakes once a minute."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promises:
+    """What holds although a process is taken; always: nobody's process ends, and every forgery is named.
+
+    `others_complete`: missions that it does not name end as in a calm run, for the same money.
+    `within_limits`: no grant passes a limit. `released_by_ceo`: nothing is released without the CEO's word.
+    """
+
+    others_complete: bool = True
+    within_limits: bool = True
+    released_by_ceo: bool = True
+
+
+PROMISES: dict[str, Promises] = {
+    "coo": Promises(released_by_ceo=False),
+    "engineer": Promises(),
+    "qa": Promises(),
+    "budget": Promises(within_limits=False),
+    "approval": Promises(released_by_ceo=False),
+    "sandbox": Promises(),
+    "clock": Promises(),
+}
+"""What remains when a process is taken, by process: each hosts its mailboxes, a model's beside its role's."""
+
+
+class TakenCompany(Simulation):
+    """A simulation in which somebody writes with the account of `process`."""
+
+    def __init__(self, seed: int, odds: Odds, process: str, messages: int = MESSAGES) -> None:
+        super().__init__(seed, odds)
+        self.process = process
+        self.forged: dict[str, dict[int, Outgoing]] = {"COO": {}, "COO_BLOBS": {}, "COO_DLQ": {}}
+        self._adversary = Adversary(TABLE, process, Random(f"{seed} {process}"), [NAMED], [SPARED])
+        self._left = messages
+        self._spared: dict[str, list[tuple[Stored, Any]]] = {}
+
+    async def play(self, replicas: int) -> None:
+        attack = asyncio.create_task(self._attack())
+        try:
+            await super().play(replicas)
+            attack.result()
+        finally:
+            attack.cancel()
+            await asyncio.gather(attack, return_exceptions=True)
+
+    async def _attack(self) -> None:
+        await asyncio.sleep(0.01)
+        models = dict.fromkeys(("coo", "engineer", "qa"), "scripted")
+        terms = m.Terms(models=models, ask_release=True)
+        await self._say("coo", NAMED, m.Mission(goal=core.GOAL, budget_microusd=10**7, terms=terms), "said-m-2")
+        carrier = self.server.connect(authority.grants(TABLE, self.process).all)
+        heard = 0
+        pause_s = _ACTIVE_S / max(1, self._left)
+        while self._left:
+            await asyncio.sleep(self._adversary.chance.uniform(0.0, 2 * pause_s))
+            log = self.server.stream("COO").messages
+            for stored in log[heard:]:
+                self._adversary.hear(stored)
+            heard = len(log)
+            message = self._adversary.message()
+            try:
+                ack = await carrier.publish(message)
+                if not ack.duplicate:
+                    self.forged[_stream(message.subject)][ack.seq] = message
+            except (Unknown, Occupied):
+                pass
+            self._left -= 1
+
+    # -- looking: only at the mission that is spared ----------------------------------------------------
+
+    def mail(self, kind: str) -> list[tuple[Stored, Any]]:
+        messages = self.server.stream("COO").messages
+        for stored in messages[self._looked_at :]:
+            tokens = stored.subject.split(".")
+            if len(tokens) == 6 and tokens[2] == SPARED and tokens[4] in core._LOOKED_FOR:
+                message = msgspec.json.decode(stored.body, type=core._LOOKED_FOR[tokens[4]])
+                self._spared.setdefault(tokens[4], []).append((stored, message))
+        self._looked_at = len(messages)
+        return self._spared.get(kind, [])
+
+    def _is_at_rest(self) -> bool:
+        return not self._left and super()._is_at_rest() and self._is_quiet()
+
+    def _is_quiet(self) -> bool:
+        """Say whether next to nothing was written for a while."""
+        since_ns = self._clock() - int(_QUIET_S * 1e9)
+        recent = 0
+        for stored in reversed(self.server.stream("COO").messages):
+            if stored.time_ns < since_ns:
+                return True
+            recent += 1
+            if recent > _QUIET_MESSAGES:
+                return False
+        return False
+
+
+def _stream(subject: str) -> str:
+    return {"b": "COO_BLOBS", "dlq": "COO_DLQ"}.get(subject.split(".")[1], "COO")
+
+
+def attacked(
+    seed: int, process: str, odds: Odds | None = None, replicas: int = 1, messages: int = MESSAGES
+) -> TakenCompany:
+    """Play both missions with a taken process and check what must hold.
+
+    Raises:
+        Failed: it does not hold; the same seed shows it again.
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    random.seed(seed)
+    company = TakenCompany(seed, odds or PROFILES[seed % len(PROFILES)], process, messages)
+    promises = PROMISES[process]
+    try:
+        run_on_virtual_time(company.play(replicas))
+    except Failed as error:
+        raise Failed(f"taken {process}: {error}") from error
+    if promises.others_complete:
+        core._check_ending(company.ending(), core.calm())
+    check_named(company)
+    check_money(company, promises)
+    check_release(company, promises)
+    return company
+
+
+def check_named(company: TakenCompany) -> None:
+    """`coo verify` names every message that the adversary wrote and nobody decided, and nothing else."""
+    log = company.server.stream("COO").messages
+    report = core.verified(company)
+    forged = company.forged["COO"]
+    found = {finding.seq: finding for finding in report.findings}
+    for seq in sorted(found.keys() - forged.keys()):
+        raise Failed(f"named although honest: {found[seq]}")
+    honest = {_said(stored) for stored in log if stored.seq not in forged}
+    for seq in sorted(forged.keys() - found.keys()):
+        if _said(log[seq - 1]) not in honest and not _stands_for_an_answer(log[seq - 1], log):
+            raise Failed(f"forged and not named: {log[seq - 1]}")
+
+
+def _said(stored: Stored) -> tuple[str, bytes, str]:
+    return stored.subject, stored.body, stored.headers.get("coo-cause", "")
+
+
+def _stands_for_an_answer(stored: Stored, log: list[Stored]) -> bool:
+    """Say whether a performer's message is a possible answer to an order: the world's word is not folded."""
+    try:
+        sender = subjects.parse_mail(stored.subject).sender
+    except BadMail:
+        return False
+    return bool(TABLE.mailbox(sender).orders)
+
+
+_MESSAGE = re.compile(r"message (\d+): ")
+
+
+def check_money(company: TakenCompany, promises: Promises) -> None:
+    """`coo audit` goes through, and blames nothing but what the adversary wrote."""
+    from actors.desk.guardmail import letters_in
+    from actors.desk.proof import prove
+
+    log = company.server.stream("COO").messages
+    proof = prove(letters_in(log))
+    for violation in proof.violations:
+        found = _MESSAGE.match(violation)
+        if found is None or int(found[1]) not in company.forged["COO"]:
+            raise Failed(f"a violation that the adversary did not write: {violation}")
+
+
+def check_release(company: TakenCompany, promises: Promises) -> None:
+    """No mission whose terms ask for it is completed without the CEO's word."""
+    if not promises.released_by_ceo:
+        return
+    for stored in company.server.stream("COO").messages:
+        if stored.subject == subjects.mail(NAMED, "ceo", "status", "coo"):
+            status = msgspec.json.decode(stored.body, type=m.Status)
+            if status.state == "completed":
+                raise Failed(f"released without the CEO, at {stored.seq}")
