@@ -1,4 +1,4 @@
-"""What a server refuses to a publisher: subjects outside its permissions, and headers that its streams forbid.
+"""What a server refuses to a publisher: subjects outside its permissions, headers that its streams forbid.
 
 The log in memory judges by this, so that whoever is taken over in a simulation can write exactly what it
 could write on nats-server. A test sends the same messages to both and compares.

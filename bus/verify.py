@@ -18,9 +18,9 @@ import msgspec
 
 from bus import burials, subjects
 from bus.alarms import quarantine_id
-from bus.envelope import Outgoing, Stored
+from bus.envelope import Mail, Outgoing, Stored, digest, open_mail
 from bus.errors import BadMail, BuriedLater, NewerVersion
-from bus.fold import Fold, Role
+from bus.fold import DeadLetter, Fold, Role, cause_of_unreadable, complaint
 from bus.subjects import COMPANY, Address
 from bus.table import CHECKPOINT, ERROR, Checkpoint, Ref, Table
 from bus.versions import version_of
@@ -48,6 +48,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
 
 
+Seen = dict[tuple[str, str, str, str], Stored]
+"""The first message by mission, addressee, sender and id."""
+
+OrdinalOf = Callable[[msgspec.Struct, str], int | str | None]
+"""Which of its letters about an order (by id) a performer's message is; None: it is about another one."""
+
+
+def _only_one(message: msgspec.Struct, order_id: str) -> int:
+    return 0
+
+
 class _TakenOver(NamedTuple):
     """Where a lower version's decisions end: mail up to `position`, letters before `seq`."""
 
@@ -60,8 +71,15 @@ _NOT_YET = _TakenOver(2**63, 2**63)
 
 
 class _Verifier:
-    def __init__(self, table: Table, roles: Mapping[str, Role[Any]], blob_of: Callable[[Ref], bytes]) -> None:
+    def __init__(
+        self,
+        table: Table,
+        roles: Mapping[str, Role[Any]],
+        blob_of: Callable[[Ref], bytes],
+        ordinal_of: OrdinalOf,
+    ) -> None:
         self.table = table
+        self.ordinal_of = ordinal_of
         self.roles = roles
         self.blob_of = blob_of
         self.performers = {mailbox.name for mailbox in table.mailboxes if mailbox.orders}
@@ -149,15 +167,16 @@ class _Verifier:
 
     def explain(self, messages: Sequence[Stored]) -> None:
         """Compare every letter of the log with what its sender decides."""
-        seen: dict[str, Stored] = {}
-        answered: dict[tuple[str, str], int] = {}
+        seen: Seen = {}
+        answered: dict[tuple[str, str, str], int] = {}
         for stored in messages:
             try:
                 address = subjects.parse_mail(stored.subject)
-            except BadMail:
+            except BadMail as error:
+                self.find(stored, str(error))
                 continue
-            letter_id = f"{address.sender}/{stored.headers.get('ce-id', '')}"
-            if (first := seen.setdefault(letter_id, stored)) is not stored:
+            name = _name(address, stored.headers.get("ce-id", ""))
+            if (first := seen.setdefault(name, stored)) is not stored:
                 if first.subject == stored.subject and first.body == stored.body:
                     self.copies.append(stored.seq)
                 else:
@@ -166,12 +185,12 @@ class _Verifier:
                 continue
             elif address.kind != CHECKPOINT and address.sender in self.roles:
                 self._explain_letter(stored, address)
-            elif address.kind != ERROR and address.sender in self.performers:
+            elif address.kind != CHECKPOINT and address.sender in self.performers:
                 self._explain_answer(stored, address, seen, answered)
 
-    def _is_replay(self, stored: Stored, address: Address, seen: Mapping[str, Stored]) -> bool:
+    def _is_replay(self, stored: Stored, address: Address, seen: Seen) -> bool:
         """Say whether this is a letter sent again as it was: its original is what must be explained."""
-        original = seen.get(f"{address.sender}/{stored.headers.get('coo-replay-of', '')}")
+        original = seen.get(_name(address, stored.headers.get("coo-replay-of", "")))
         return original is not None and (original.subject, original.body) == (stored.subject, stored.body)
 
     def _explain_letter(self, stored: Stored, address: Address) -> None:
@@ -199,24 +218,48 @@ class _Verifier:
         return int(stored.headers.get("coo-at", 0)) <= end.position and stored.seq < end.seq
 
     def _explain_answer(
-        self,
-        stored: Stored,
-        address: Address,
-        seen: Mapping[str, Stored],
-        answered: dict[tuple[str, str], int],
+        self, stored: Stored, address: Address, seen: Seen, answered: dict[tuple[str, str, str], int]
     ) -> None:
-        """Check that a performer's letter has an order, and that it is its only answer."""
-        if address.kind == CHECKPOINT:
-            return
+        """Check that a performer's letter has an order, the id that follows from it, and none before it."""
         self.letters += 1
-        cause = stored.headers.get("coo-cause", "")
-        order = seen.get(cause)
-        if order is None or subjects.parse_mail(order.subject).to != address.sender:
+        told = self.expected.get(stored.headers.get("ce-id", ""))
+        if told is not None and told.same_as(stored):
+            return
+        try:
+            answer = open_mail(self.table, stored, stored.time_ns)
+        except BadMail as error:
+            self.find(stored, f"{address.sender} wrote what cannot be read: {error}")
+            return
+        asked_by, _, order_id = answer.cause.partition("/")
+        order = seen.get((address.mission, address.sender, asked_by, order_id))
+        ordinal = self.ordinal_of(answer.message, order_id)
+        if order is None or order.seq > stored.seq or ordinal is None:
             self.find(stored, f"{address.sender} answers nothing that it was asked")
-        elif address.to == cause.partition("/")[0]:
-            first = answered.setdefault((address.sender, cause), stored.seq)
+        elif answer.id != letter_id_of(answer, asked_by, order_id, ordinal):
+            self.find(stored, f"{address.sender} does not answer message {order.seq} under this id")
+        elif address.to == asked_by:
+            first = answered.setdefault((address.mission, address.sender, answer.cause), stored.seq)
             if first != stored.seq:
                 self.find(stored, f"a second answer to {order.seq}, the first is {first}")
+
+    def refuse(self, stored: Stored, mailbox: str) -> None:
+        """Remember what a performer complains of mail that nobody can read."""
+        try:
+            open_mail(self.table, stored, stored.time_ns)
+        except BadMail as error:
+            cause = cause_of_unreadable(stored, stored.time_ns)
+            dead = DeadLetter(error.reason, error.detail, "")
+            for letter in complaint(self.table, mailbox, 0, stored, dead, cause):
+                self.expected[letter.headers["ce-id"]] = letter
+
+
+def _name(address: Address, message_id: str) -> tuple[str, str, str, str]:
+    """Return what identifies a message for whoever gets it."""
+    return address.mission, address.to, address.sender, message_id
+
+
+def letter_id_of(answer: Mail, asked_by: str, order_id: str, ordinal: int | str) -> str:
+    return digest(answer.mission, asked_by, order_id, answer.sender, answer.to, answer.kind, ordinal)
 
 
 def _is_fold(content: bytes, fold: Fold[Any]) -> bool:
@@ -229,18 +272,22 @@ def verify(
     table: Table,
     roles: Mapping[str, Role[Any]],
     blob_of: Callable[[Ref], bytes],
+    ordinal_of: OrdinalOf = _only_one,
 ) -> Report:
     """Fold messages again, all of a company or all of one mission, and report what is not explained.
 
     Without the mail of the company, leave its roles out of `roles`.
     """
-    verifier = _Verifier(table, roles, blob_of)
+    verifier = _Verifier(table, roles, blob_of, ordinal_of)
     mail: dict[tuple[str, str], list[Stored]] = {}
+    orders = {(mailbox.name, kind) for mailbox in table.mailboxes for kind in mailbox.orders}
     for stored in messages:
         tokens = stored.subject.split(".")
         if len(tokens) > 3 and tokens[3] in roles:
             per_company = table.mailbox(tokens[3]).per == "company"
             mail.setdefault((tokens[3], COMPANY if per_company else tokens[2]), []).append(stored)
+        elif len(tokens) > 4 and (tokens[3], tokens[4]) in orders:
+            verifier.refuse(stored, tokens[3])
     for name, key in _older_only(messages, table, roles):
         verifier.taken_over[name, key] = _NOT_YET
     for (name, key), own in mail.items():

@@ -19,6 +19,7 @@ from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import CALM, PROFILES, ChaosCarrier, Fate, Odds
 from actors.chaos.recorded import RECORDED, RecordedBackend
 from actors.company import loops, role, serve
+from actors.performers.purse import ordinal_of
 from actors.table import TABLE
 from bus.envelope import Stored, open_letter
 from bus.errors import NewerVersion
@@ -389,7 +390,8 @@ def verified(simulation: Simulation) -> Report:
         chunks = simulation.server.stream("COO_BLOBS").read(f"coo.b.{ref.owner}.{ref.digest}.>", 1, 1000)
         return b"".join(chunk.body for chunk in chunks)
 
-    return verify(simulation.server.stream("COO").messages, TABLE, simulation.newest, blob_of)
+    log = simulation.server.stream("COO").messages
+    return verify(log, TABLE, simulation.newest, blob_of, ordinal_of)
 
 
 def _check_log(simulation: Simulation) -> None:

@@ -11,7 +11,6 @@ import asyncio
 import random
 import re
 from dataclasses import dataclass
-from functools import cache
 from random import Random
 from typing import Any
 
@@ -23,7 +22,7 @@ from actors.chaos import simulation as core
 from actors.chaos.adversary import Adversary
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import PROFILES, Odds
-from actors.chaos.simulation import Ending, Failed, Simulation
+from actors.chaos.simulation import Failed, Simulation
 from actors.table import TABLE
 from bus import authority, subjects
 from bus.envelope import Outgoing, Stored
@@ -86,7 +85,9 @@ class TakenCompany(Simulation):
         await asyncio.sleep(0.01)
         models = dict.fromkeys(("coo", "engineer", "qa"), "scripted")
         terms = m.Terms(models=models, ask_release=True)
-        await self._say("coo", NAMED, m.Mission(goal=core.GOAL, budget_microusd=10**7, terms=terms), "said-m-2")
+        await self._say(
+            "coo", NAMED, m.Mission(goal=core.GOAL, budget_microusd=10**7, terms=terms), "said-m-2"
+        )
         carrier = self.server.connect(authority.grants(TABLE, self.process).all)
         heard = 0
         pause_s = _ACTIVE_S / max(1, self._left)

@@ -47,6 +47,7 @@ async def _verify(
     from actors.desk.connection import connected
     from actors.desk.record import find_mission, pages
     from actors.desk.screen import out, out_json
+    from actors.performers.purse import ordinal_of
     from actors.table import TABLE
     from bus.subjects import MAIL_STREAM
     from bus.verify import verify as check
@@ -58,7 +59,7 @@ async def _verify(
         ]
         contents = await _contents(carrier, messages)
     roles = {name: role(name) for name in ROLES if everything or TABLE.mailbox(name).per == "mission"}
-    report = check(messages, TABLE, roles, lambda ref: contents[ref])
+    report = check(messages, TABLE, roles, lambda ref: contents[ref], ordinal_of)
     if as_json:
         out_json(msgspec.to_builtins(report))
     else:

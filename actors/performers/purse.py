@@ -57,6 +57,22 @@ class Attempt(msgspec.Struct, kw_only=True):
     nonce: str = ""
 
 
+def ordinal_of(message: msgspec.Struct, order_id: str) -> str | int | None:
+    """Return which letter about an order a message is, None if it is about another order.
+
+    A reserve and a bill are one an attempt; `sent` and `void` are one an attempt and process.
+    """
+    match message:
+        case m.Reserve(attempt=attempt) | m.Settle(attempt=attempt):
+            call_id, _, n = attempt.rpartition(".")
+            return n if call_id == order_id else None
+        case m.Sent(attempt=attempt, nonce=nonce) | m.Void(attempt=attempt, nonce=nonce):
+            call_id, _, n = attempt.rpartition(".")
+            return f"{n}.{nonce}" if call_id == order_id else None
+        case _:
+            return 0
+
+
 class Purse:
     """Pays for the calls of one model mailbox. The nonce names this process in `sent`."""
 
@@ -110,7 +126,7 @@ class Purse:
 
     async def _void(self, order: Mail, n: int, proof: Literal["not_sent", "refused_by_provider"]) -> None:
         void = m.Void(attempt=self._name(order, n), proof=proof, nonce=self._nonce)
-        await self._write(order, void, f"{n}.{self._nonce}")
+        await self._write(order, void)
 
     async def _settle(self, order: Mail, n: int, text: str | None, bill: Bill) -> None:
         """Book a bill; without a text, nothing came of it that another process could use."""
@@ -124,7 +140,7 @@ class Purse:
             output_tokens=bill.output_tokens,
             answer=answer,
         )
-        await self._write(order, settle, n)
+        await self._write(order, settle)
 
     async def _surely(self, writing: Coroutine[Any, Any, object]) -> None:
         """See a booking through, also when the work is cancelled meanwhile."""
@@ -203,7 +219,7 @@ class Purse:
             tokens=price.tokens,
         )
         try:
-            await self._write(order, reserve, n)
+            await self._write(order, reserve)
         except DecisionChanged as error:  # another version reserved another amount: that one counts
             log.warning("reserve.differs", error=str(error))
 
@@ -214,7 +230,7 @@ class Purse:
         put back gives nobody a right that the guard does not know of.
         """
         sent = m.Sent(attempt=granted.attempt, nonce=self._nonce, microusd=granted.microusd)
-        seq = await self._write(order, sent, f"{n}.{self._nonce}")
+        seq = await self._write(order, sent)
         start, now_ns = granted_at, 0
         while True:  # a read is complete only when it returned what we know to be there
             for stored in await self._carrier.read(MAIL_STREAM, subjects.mailbox_filter("budget"), start):
@@ -270,7 +286,9 @@ class Purse:
     def _name(self, order: Mail, n: int) -> str:
         return f"{order.id}.{n}"
 
-    async def _write(self, order: Mail, message: msgspec.Struct, ordinal: int | str) -> int:
+    async def _write(self, order: Mail, message: msgspec.Struct) -> int:
+        ordinal = ordinal_of(message, order.id)
+        assert ordinal is not None
         letter = seal(
             self._table,
             sender=self._mailbox,
