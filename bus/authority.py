@@ -84,10 +84,12 @@ def grants(table: Table, principal: str) -> Grants:
     reads = [f"$JS.API.DIRECT.GET.{name}" for name in (MAIL_STREAM, BLOB_STREAM, DLQ_STREAM)]
     pulls = [f"$JS.API.CONSUMER.MSG.NEXT.{MAIL_STREAM}.{name}" for name in mailboxes]
     acks = [f"$JS.ACK.{MAIL_STREAM}.{name}.>" for name in mailboxes]
-    mail = [subjects.mail("*", row.to, row.kind, row.sender) for row in table.rows_from(senders)]
-    own = [f"coo.b.{name}.*.*" for name in senders]
-    dead = [f"coo.dlq.{name}.*" for name in mailboxes]
-    hints = [subjects.hint(name, "*") for name in table.readers_of(principal)]
+    mail: list[str] = [
+        subjects.mail_filter(to=row.to, kind=row.kind, sender=row.sender) for row in table.rows_from(senders)
+    ]
+    own: list[str] = [subjects.chunk_filter(name) for name in senders]
+    dead: list[str] = [subjects.dead_letter_filter(name) for name in mailboxes]
+    hints: list[str] = [subjects.hint_filter(name) for name in table.readers_of(principal)]
     return Grants(tuple(reads + pulls), tuple(acks + mail + own + dead), tuple(hints))
 
 
@@ -116,7 +118,9 @@ def _hub(table: Table, actors: Iterable[str]) -> Iterable[str]:
     yield "    jetstream: enabled"
     yield "    users: ["
     yield from _user(ADMIN, ("$JS.API.>",))
-    yield from _user(OPERATOR, ("coo.m.>", "$JS.API.DIRECT.GET.>", "$JS.API.STREAM.INFO.>"))
+    yield from _user(
+        OPERATOR, (subjects.STORES[MAIL_STREAM], "$JS.API.DIRECT.GET.>", "$JS.API.STREAM.INFO.>")
+    )
     yield from _user(SUPERVISOR, (f"$JS.ACK.{MAIL_STREAM}.>",))
     yield "    ]"
     yield "    exports: ["

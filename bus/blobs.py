@@ -11,9 +11,9 @@ import hashlib
 
 from bus import subjects
 from bus.envelope import Outgoing
-from bus.errors import BlobMismatch, Occupied, Unknown
+from bus.errors import BlobMismatch, NotAToken, Occupied, Unknown
 from bus.ports import Carrier
-from bus.subjects import BLOB_STREAM
+from bus.subjects import BLOB_STREAM, Subject
 from bus.table import Ref
 
 CHUNK_BYTES = 512 * 1024
@@ -36,7 +36,7 @@ async def put(carrier: Carrier, owner: str, content: bytes) -> Ref:
     return Ref(owner=owner, digest=digest, size=len(content))
 
 
-async def _put_chunk(carrier: Carrier, subject: str, chunk: bytes) -> None:
+async def _put_chunk(carrier: Carrier, subject: Subject, chunk: bytes) -> None:
     message = Outgoing(subject, {"Nats-Msg-Id": subject}, chunk)
     while True:
         try:
@@ -54,17 +54,29 @@ async def _put_chunk(carrier: Carrier, subject: str, chunk: bytes) -> None:
         raise BlobMismatch(f"{subject} holds other bytes")
 
 
+def chunks_of(ref: Ref) -> list[Subject]:
+    """Return where the chunks of a blob are, in order.
+
+    Raises:
+        BlobMismatch: the reference is one that nobody can have been given.
+    """
+    if not 0 <= ref.size <= MAX_BLOB_BYTES:
+        raise BlobMismatch(f"a blob of {ref.size} bytes is above {MAX_BLOB_BYTES}")
+    try:
+        return [subjects.blob_chunk(ref.owner, ref.digest, n) for n in range(-(-ref.size // CHUNK_BYTES))]
+    except NotAToken as error:
+        raise BlobMismatch(f"not the reference of a blob: {error}") from error
+
+
 async def get(carrier: Carrier, ref: Ref) -> bytes:
     """Return a blob's content.
 
     Raises:
         BlobMismatch: missing, or not the bytes that the reference names.
     """
-    if not 0 <= ref.size <= MAX_BLOB_BYTES:
-        raise BlobMismatch(f"a blob of {ref.size} bytes is above {MAX_BLOB_BYTES}")
     chunks = []
-    for n in range(-(-ref.size // CHUNK_BYTES)):
-        stored = await carrier.last(BLOB_STREAM, subjects.blob_chunk(ref.owner, ref.digest, n))
+    for n, subject in enumerate(chunks_of(ref)):
+        stored = await carrier.last(BLOB_STREAM, subject)
         if stored is None:
             raise BlobMismatch(f"chunk {n} of blob {ref.owner}/{ref.digest} is not there")
         chunks.append(stored.body)

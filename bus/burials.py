@@ -14,7 +14,7 @@ from bus import subjects
 from bus.authority import OPERATOR
 from bus.envelope import Stored
 from bus.ports import Carrier
-from bus.subjects import MAIL_STREAM
+from bus.subjects import MAIL_STREAM, Wanted
 from bus.table import BURIED, Buried
 
 
@@ -22,7 +22,8 @@ def found_in(mail: Iterable[Stored]) -> dict[int, str]:
     """Return what the burials among a mailbox's mail bury: sequence, and why."""
     found: dict[int, str] = {}
     for stored in mail:
-        if stored.subject.endswith(f".{BURIED}.{OPERATOR}"):
+        address = subjects.address_of(stored.subject)
+        if address is not None and (address.kind, address.sender) == (BURIED, OPERATOR):
             try:
                 buried = msgspec.json.decode(stored.body, type=Buried)
             except (msgspec.DecodeError, UnicodeDecodeError):
@@ -32,9 +33,9 @@ def found_in(mail: Iterable[Stored]) -> dict[int, str]:
     return found
 
 
-async def read(carrier: Carrier, mailbox: str, mission: str) -> dict[int, str]:
-    """Read the burials in a mailbox, of one mission or of all (`*`)."""
-    pattern = subjects.mail(mission, mailbox, BURIED, OPERATOR)
+async def read(carrier: Carrier, mailbox: str, mission: Wanted) -> dict[int, str]:
+    """Read the burials in a mailbox, of one mission or of all (`ANY`)."""
+    pattern = subjects.mail_filter(mission, mailbox, BURIED, OPERATOR)
     found: list[Stored] = []
     while page := await carrier.read(MAIL_STREAM, pattern, found[-1].seq + 1 if found else 1):
         found += page

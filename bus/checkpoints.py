@@ -12,7 +12,7 @@ from bus.envelope import MAX_BODY_BYTES, Outgoing, Stored, base_headers, digest,
 from bus.errors import BuriedLater, NewerVersion
 from bus.fold import Fold, Role
 from bus.ports import Carrier
-from bus.subjects import MAIL_STREAM
+from bus.subjects import ANY, MAIL_STREAM
 from bus.table import CHECKPOINT, Checkpoint, Table
 
 
@@ -34,7 +34,7 @@ async def load(carrier: Carrier, table: Table, role: Role[Any], key: str) -> Sta
         NewerVersion: a later version of this role has written here.
         BlobMismatch: the checkpoint's blob is not there.
     """
-    mission = "*" if table.mailbox(role.name).per == "company" else key
+    mission = ANY if table.mailbox(role.name).per == "company" else key
     newest, buried = await asyncio.gather(
         _newest(carrier, role.name, key), burials.read(carrier, role.name, mission)
     )
@@ -68,7 +68,7 @@ async def _newest(carrier: Carrier, role: str, key: str) -> Checkpoint | None:
     newest = _decode(last)
     read_to = newest.position
     while read_to < last.seq:
-        for stored in await carrier.read(MAIL_STREAM, subject, read_to + 1):
+        for stored in await carrier.read(MAIL_STREAM, subjects.only(subject), read_to + 1):
             newest = max(newest, _decode(stored), key=lambda one: (one.version, one.position))
             read_to = stored.seq
     return newest

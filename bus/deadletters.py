@@ -17,7 +17,7 @@ from bus.envelope import Outgoing, Stored, base_headers, digest
 from bus.errors import BusError
 from bus.fold import DeadLetter
 from bus.ports import Carrier
-from bus.subjects import MAIL_STREAM
+from bus.subjects import MAIL_STREAM, Address
 
 _ERROR_CHARS = 1_000
 _TRACEBACK_CHARS = 6_000
@@ -46,7 +46,7 @@ class ReplayRefused(BusError):
 
 def copy_of(mailbox: str, stored: Stored, dead: DeadLetter) -> Outgoing:
     """Make the copy for the dead-letter stream. The same mail gives the same id in every process."""
-    mission = subjects.mission_token(stored.subject) or subjects.COMPANY
+    mission = subjects.mission_of(stored.subject)
     headers = base_headers(digest("dead", mailbox, stored.seq), mailbox, "dead_letter", stored.time_ns)
     headers["coo-dlq-subject"] = quote(stored.subject, safe=_SAFE)
     headers["coo-dlq-seq"] = str(stored.seq)
@@ -59,7 +59,7 @@ def copy_of(mailbox: str, stored: Stored, dead: DeadLetter) -> Outgoing:
 def entry_of(stored: Stored) -> Entry:
     """Read a dead letter; what a forger left out is empty."""
     headers: Mapping[str, str] = stored.headers
-    _, _, mailbox, mission = [*stored.subject.split(".", 3), "", ""][:4]
+    mailbox, mission = subjects.entombed_by(stored.subject)
     seq = headers.get("coo-dlq-seq", "0")
     return Entry(
         seq=stored.seq,
@@ -84,13 +84,13 @@ async def replay(carrier: Carrier, entry: Entry, body: bytes | None = None) -> t
     Raises:
         ReplayRefused: the mail stream holds something else at that sequence.
     """
-    original = await _original(carrier, entry)
+    original, address = await _original(carrier, entry)
     original_id = _id_of(original)
-    n = 1 + len(await _replays(carrier, original))
+    n = 1 + len(await _replays(carrier, original, address))
     headers = {k: v for k, v in original.headers.items() if not k.lower().startswith("nats-")}
     headers["Nats-Msg-Id"] = headers["ce-id"] = f"{original_id}:replay:{n}"
     headers["coo-replay-of"] = original_id
-    return Outgoing(original.subject, headers, original.body if body is None else body), n
+    return Outgoing(subjects.exactly(address), headers, original.body if body is None else body), n
 
 
 async def history(carrier: Carrier, entry: Entry) -> list[Stored]:
@@ -99,29 +99,32 @@ async def history(carrier: Carrier, entry: Entry) -> list[Stored]:
     Raises:
         ReplayRefused: as `replay`.
     """
-    return await _replays(carrier, await _original(carrier, entry))
+    return await _replays(carrier, *await _original(carrier, entry))
 
 
-async def _original(carrier: Carrier, entry: Entry) -> Stored:
+async def _original(carrier: Carrier, entry: Entry) -> tuple[Stored, Address]:
     original = await carrier.get(MAIL_STREAM, entry.original_seq) if entry.original_seq else None
     if original is None or original.subject != entry.original_subject or original.body != entry.body:
         raise ReplayRefused(
             f"dead letter {entry.seq} is not what the log holds at {entry.original_seq}: "
             "it may be forged, and is not replayed"
         )
-    if original.subject.split(".")[3:4] != [entry.mailbox]:
+    address = subjects.address_of(original.subject)
+    if address is None:
+        raise ReplayRefused(f"message {original.seq} is no mail that could be replayed: its subject is wrong")
+    if address.to != entry.mailbox:
         raise ReplayRefused(f"dead letter {entry.seq} was written by {entry.mailbox}, not by its addressee")
-    return original
+    return original, address
 
 
 def _id_of(original: Stored) -> str:
     return original.headers.get("ce-id") or digest("unreadable", original.seq)
 
 
-async def _replays(carrier: Carrier, original: Stored) -> list[Stored]:
+async def _replays(carrier: Carrier, original: Stored, address: Address) -> list[Stored]:
     found: list[Stored] = []
     wanted, start = _id_of(original), original.seq + 1
-    while page := await carrier.read(MAIL_STREAM, original.subject, start):
+    while page := await carrier.read(MAIL_STREAM, subjects.only(subjects.exactly(address)), start):
         found += [stored for stored in page if stored.headers.get("coo-replay-of") == wanted]
         start = page[-1].seq + 1
     return found

@@ -15,6 +15,7 @@ import msgspec
 
 from bus import subjects
 from bus.errors import BadLetter, BadMail
+from bus.subjects import Subject
 from bus.table import Row, Table
 
 MAX_BODY_BYTES = 64 * 1024
@@ -40,7 +41,7 @@ class Stored(msgspec.Struct, frozen=True):
 class Outgoing(msgspec.Struct, frozen=True):
     """A message ready to be published, the same bytes whoever decided it."""
 
-    subject: str
+    subject: Subject
     headers: Mapping[str, str]
     body: bytes
 

@@ -84,6 +84,14 @@ class BadLetter(BusError):
     """Ours, as an outcome: a role decided a letter that the table does not have, or one too big."""
 
 
+class NotAToken(BadLetter, ValueError):
+    """Ours: something was to become a part of a subject or of a filter that cannot be one."""
+
+    def __init__(self, part: object) -> None:
+        self.part = part
+        super().__init__(f"{part!r:.200} cannot be a part of a subject: a-z, 0-9, - and _, 64 at most")
+
+
 class BlobMismatch(BusError):
     """The sender's: a blob whose bytes are not those its reference names, or not there at all."""
 

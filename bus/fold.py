@@ -103,6 +103,8 @@ class Fold(Generic[S]):
             MemoryError, RecursionError: the process must end; so it must for what is no Exception.
         """
         self.position = stored.seq
+        if (nobodys := misaddressed(self._table, self._role.name, self._role.version, stored)) is not None:
+            return nobodys
         self.now_ns = max(self.now_ns, stored.time_ns)
         if stored.seq in self.buried:
             self._burials.add(stored.seq)
@@ -240,10 +242,24 @@ class Fold(Generic[S]):
         self._burials = set(snapshot.buried)
 
 
+def misaddressed(table: Table, mailbox: str, version: int, stored: Stored) -> Decision | None:
+    """Decide mail whose subject is not well formed, the same for whoever comes across it; else None.
+
+    It is nobody's: it opens no key, and leaves no trace in the fold of one.
+    """
+    try:
+        subjects.parse_mail(stored.subject)
+    except BadMail as error:
+        dead = DeadLetter(error.reason, error.detail, "")
+        cause = cause_of_unreadable(stored, stored.time_ns)
+        return Decision(stored, complaint(table, mailbox, version, stored, dead, cause), dead)
+    return None
+
+
 def cause_of_unreadable(stored: Stored, now_ns: int) -> Cause:
     """Return the cause of a complaint about mail that could not be opened: its place in the log."""
-    tokens = stored.subject.split(".")
-    sender = tokens[5] if len(tokens) == 6 and subjects.is_token(tokens[5]) else "unknown"
+    address = subjects.address_of(stored.subject)
+    sender = address.sender if address else "unknown"
     return Cause(sender, digest("unreadable", stored.seq), stored.seq, now_ns, "")
 
 
@@ -251,9 +267,8 @@ def complaint(
     table: Table, mailbox: str, version: int, stored: Stored, dead: DeadLetter, cause: Cause
 ) -> tuple[Outgoing, ...]:
     """Return the `error` letter that tells the company of a dead letter, if one may be written."""
-    mission = subjects.mission_token(stored.subject)
-    tokens = stored.subject.split(".")
-    if not subjects.is_token(mission) or (len(tokens) > 4 and tokens[4] in _QUIET):
+    mission, _, kind, _ = subjects.parts_of(stored.subject)
+    if not subjects.is_token(mission) or kind in _QUIET:
         return ()
     error = Error(
         mailbox=mailbox, seq=stored.seq, reason=dead.reason, detail=steady(dead.detail)[:_DETAIL_CHARS]

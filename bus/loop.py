@@ -17,12 +17,12 @@ from bus import alarms, deadletters, subjects
 from bus.checkpoints import Start
 from bus.envelope import Outgoing, Stored
 from bus.errors import BuriedLater, DecisionChanged, NewerVersion, Quarantined
-from bus.fold import Decision, Role
+from bus.fold import Decision, Role, misaddressed
 from bus.past import Past
 from bus.poison import Deaths, Unmarked, decide, kills
 from bus.ports import BEHIND_S, Carrier, Consumer, Delivery
 from bus.progress import HALTED_NAK_S, Entry, Key, Nobody, Path
-from bus.publisher import Publisher
+from bus.publisher import Publisher, publish_surely
 from bus.saving import Saver
 from bus.structured import structlog
 from bus.subjects import COMPANY, MAIL_STREAM
@@ -120,7 +120,11 @@ class RoleLoop:
         if self._lease is None or self._lease.done():
             self._lease = asyncio.create_task(self._keep_leases())
         stored = delivery.stored
-        key = self._key(COMPANY if self._per_company else subjects.mission_token(stored.subject))
+        nobodys = misaddressed(self.table, self.role.name, self.role.version, stored)
+        if nobodys is not None:
+            await self._turn_away(delivery, nobodys)
+            return
+        key = self._key(COMPANY if self._per_company else subjects.mission_of(stored.subject))
         if isinstance(key.error, DecisionChanged):
             self.give_back(delivery, HALTED_NAK_S)
         elif key.worker is None and self._at_hand(key, stored):
@@ -132,6 +136,14 @@ class RoleLoop:
             if key.worker is None:
                 key.worker = asyncio.create_task(self._work(key))
                 key.worker.add_done_callback(self._worker_done)
+
+    async def _turn_away(self, delivery: Delivery, nobodys: Decision) -> None:
+        """Put mail that is nobody's with the dead letters; it never has a key."""
+        (copy,) = self._dead(nobodys)
+        if not (self._is_old(delivery.stored) and await self._past.has_dead(copy)):
+            for letter in (*nobodys.letters, copy):
+                await publish_surely(self.carrier, letter)
+        self.handled(delivery)
 
     def _key(self, name: str) -> Key:
         key = self._keys.get(name)
@@ -156,7 +168,7 @@ class RoleLoop:
             and self.carrier.ordered_reads
             and key.complete_to >= self._path.known_from
             and not self._is_old(stored)
-            and f".{BURIED}." not in stored.subject
+            and subjects.parts_of(stored.subject).kind != BURIED
         )
 
     def _is_old(self, stored: Stored) -> bool:
@@ -314,7 +326,7 @@ class RoleLoop:
         log.warning(
             "mail.refused",
             mailbox=self.role.name,
-            mission=subjects.mission_token(stored.subject),
+            mission=subjects.mission_of(stored.subject),
             seq=stored.seq,
             reason=dead.reason,
             error=dead.detail,
@@ -351,8 +363,8 @@ class RoleLoop:
         """
         key.error = error = Quarantined(self.role.name, key.name, stored.seq)
         log.critical("mail.quarantined", role=self.role.name, key=key.name, error=str(error))
-        mission = subjects.mission_token(stored.subject)
-        if mission != COMPANY and subjects.is_token(mission):
+        mission = subjects.mission_of(stored.subject)
+        if mission != COMPANY:
             alarm = alarms.quarantined(self.table, mission, error, self.carrier.now_ns())
             self._publisher.send(alarm, Nobody())
 

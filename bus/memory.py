@@ -16,7 +16,7 @@ from bus.envelope import Outgoing, Stored
 from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown
 from bus.ports import Handler, PubAck
 from bus.refusals import is_permitted, refusal, refusal_of_new
-from bus.subjects import mailbox_filter, matches
+from bus.subjects import Filter, Subject, mailbox_filter, matches
 from bus.topology import DurableConsumer, Stream, Topology
 
 
@@ -51,7 +51,7 @@ class MemoryServer:
     def load(self, stream: str, messages: Sequence[Stored]) -> None:
         """Take over what another server's stream held, times included. Nothing of it counts as acked."""
         for stored in messages:
-            message = Outgoing(stored.subject, stored.headers, stored.body)
+            message = Outgoing(Subject(stored.subject), stored.headers, stored.body)
             ack = self._streams[stream].append(message, stored.time_ns)
             assert ack == (stored.seq, False), f"{stream} has a gap or a copy at {stored.seq}"
             self._offer(stream, ack.seq)
@@ -273,11 +273,11 @@ class MemoryCarrier:
             raise NotPermitted("this account", message.subject)
         return self._server.store(message)
 
-    async def read(self, stream: str, pattern: str, start: int, batch: int = 256) -> list[Stored]:
+    async def read(self, stream: str, pattern: Filter, start: int, batch: int = 256) -> list[Stored]:
         await asyncio.sleep(0)
         return self._server.stream(stream).read(pattern, start, batch)
 
-    async def last(self, stream: str, subject: str) -> Stored | None:
+    async def last(self, stream: str, subject: Subject) -> Stored | None:
         await asyncio.sleep(0)
         messages = self._server.stream(stream).messages
         return next((stored for stored in reversed(messages) if stored.subject == subject), None)

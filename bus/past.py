@@ -6,11 +6,11 @@ from typing import Any
 
 from bus import burials, checkpoints, subjects
 from bus.checkpoints import Start
-from bus.envelope import Stored
+from bus.envelope import Outgoing, Stored
 from bus.fold import Role
 from bus.poison import Deaths
 from bus.ports import Carrier
-from bus.subjects import DLQ_STREAM, MAIL_STREAM, mailbox_filter
+from bus.subjects import ANY, DLQ_STREAM, MAIL_STREAM, Wanted, mailbox_filter
 from bus.table import Table
 from bus.versions import Predecessor
 
@@ -24,8 +24,8 @@ class Past:
         self._role = role
         self._per_company = table.mailbox(role.name).per == "company"
 
-    def _missions(self, key: str) -> str:
-        return "*" if self._per_company else key
+    def _missions(self, key: str) -> Wanted:
+        return ANY if self._per_company else key
 
     async def start(self, key: str) -> Start:
         """Return the newest checkpoint as a fold, or one that has seen nothing; see `checkpoints.load`."""
@@ -45,13 +45,22 @@ class Past:
         mission = self._missions(key)
         found: dict[str, Stored] = {}
         for stream, pattern, since in (
-            (MAIL_STREAM, subjects.mail(mission, "*", "*", self._role.name), start),
-            (DLQ_STREAM, subjects.dead_letter(self._role.name, mission), 1),
+            (MAIL_STREAM, subjects.mail_filter(mission, sender=self._role.name), start),
+            (DLQ_STREAM, subjects.dead_letter_filter(self._role.name, mission), 1),
         ):
             while page := await self._carrier.read(stream, pattern, since):
                 found.update((stored.headers.get("ce-id", ""), stored) for stored in page)
                 since = page[-1].seq + 1
         return found
+
+    async def has_dead(self, copy: Outgoing) -> bool:
+        """Say whether a dead letter is in its stream, however long ago it was written."""
+        pattern, since = subjects.only(copy.subject), 1
+        while page := await self._carrier.read(DLQ_STREAM, pattern, since):
+            if any(stored.headers.get("ce-id") == copy.id for stored in page):
+                return True
+            since = page[-1].seq + 1
+        return False
 
     async def burials(self, key: str) -> dict[int, str]:
         """Return what the operator has buried: sequence, and why."""

@@ -227,7 +227,7 @@ class PerformerLoop:
 
     async def _answered(self, order: Mail) -> bool:
         """Ask the log whether this order has its answer, which may be one to an earlier copy of it."""
-        pattern = subjects.mail(order.mission, order.sender, "*", self.performer.name)
+        pattern = subjects.mail_filter(order.mission, order.sender, sender=self.performer.name)
         wanted, start = f"{order.sender}/{order.id}", order.at + 1
         while page := await self.carrier.read(MAIL_STREAM, pattern, start):
             if any(stored.headers.get("coo-cause") == wanted for stored in page):
@@ -255,7 +255,7 @@ class PerformerLoop:
         """Return the sequence of the status by which the mission is paused or over, once there is one."""
         halts, start, newest = self._halts, 1, -1
         halted = False
-        pattern = subjects.mail(order.mission, halts.to, halts.kind, halts.sender)
+        pattern = subjects.mail_filter(order.mission, halts.to, halts.kind, halts.sender)
         while True:
             page = await self.carrier.read(MAIL_STREAM, pattern, start)
             for stored in page:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from bus.envelope import Outgoing, Stored
+from bus.subjects import Filter, Subject
 
 BEHIND_S = 0.02
 """How long to wait for a follower that answered before it had what was delivered."""
@@ -98,7 +99,7 @@ class Carrier(Protocol):
         """
         ...
 
-    async def read(self, stream: str, pattern: str, start: int, batch: int = 256) -> list[Stored]:
+    async def read(self, stream: str, pattern: Filter, start: int, batch: int = 256) -> list[Stored]:
         """Return up to `batch` messages that match, in order, from sequence `start` on.
 
         An empty list means that none was there when the server looked. May end early: a read is only
@@ -106,7 +107,7 @@ class Carrier(Protocol):
         """
         ...
 
-    async def last(self, stream: str, subject: str) -> Stored | None:
+    async def last(self, stream: str, subject: Subject) -> Stored | None:
         """Return the last message of exactly this subject."""
         ...
 

@@ -15,7 +15,7 @@ from bus.envelope import Outgoing, digest
 from bus.errors import DecisionChanged, Unknown
 from bus.ports import Carrier
 from bus.structured import structlog
-from bus.subjects import MAIL_STREAM
+from bus.subjects import MAIL_STREAM, lane_of, parse_mail, stream_of
 
 log = structlog.get_logger("bus")
 
@@ -46,7 +46,7 @@ async def publish_surely(carrier: Carrier, message: Outgoing) -> int:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, _LONGEST_PAUSE_S)
             continue
-        if not ack.duplicate or not message.subject.startswith("coo.m."):
+        if not ack.duplicate or stream_of(message.subject) != MAIL_STREAM:
             return ack.seq
         squatted = await _compare(carrier, message, ack.seq)
         if squatted is None:
@@ -61,9 +61,11 @@ async def _compare(carrier: Carrier, message: Outgoing, seq: int) -> Outgoing | 
     if message.same_as(stored):
         return None
     if stored.subject == message.subject:
-        _, _, key, _, _, sender = message.subject.split(".")
+        address = parse_mail(message.subject)
         version = int(stored.headers.get("coo-version", 0))
-        raise DecisionChanged(sender, key, seq, int(message.headers.get("coo-at", 0)), version)
+        raise DecisionChanged(
+            address.sender, address.mission, seq, int(message.headers.get("coo-at", 0)), version
+        )
     log.critical("id.squatted", id=message.id, squatter=stored.subject, seq=seq)
     return message.under_id(digest(message.id, seq))
 
@@ -79,7 +81,7 @@ class Publisher:
 
     def send(self, message: Outgoing, waiter: Waiter) -> None:
         """Queue a letter; the waiter hears of it once the server has it."""
-        name = message.subject.rsplit(".", 2)[0] if message.subject.startswith("coo.m.") else message.subject
+        name = lane_of(message.subject)
         lane = self._lanes.get(name)
         if lane is not None:
             lane.append((message, waiter))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bus import subjects
-from bus.subjects import BLOB_STREAM, DLQ_STREAM, MAIL_STREAM, mailbox_filter
+from bus.subjects import BLOB_STREAM, DLQ_STREAM, MAIL_STREAM, Filter, mailbox_filter, matches
 from bus.table import Mailbox, Table
 
 SECOND_NS = 1_000_000_000
@@ -44,8 +44,6 @@ class Topology:
 
     def stream_of(self, subject: str) -> Stream | None:
         """Return the stream that stores a subject."""
-        from bus.subjects import matches
-
         return next((s for s in self.streams if any(matches(p, subject) for p in s.subjects)), None)
 
 
@@ -64,21 +62,21 @@ def topology(
     streams = (
         Stream(
             name=MAIL_STREAM,
-            subjects=("coo.m.>",),
+            subjects=(subjects.STORES[MAIL_STREAM],),
             description="Every message of every mission, in one order",
             duplicate_window_s=duplicate_window_s,
-            hints=(subjects.mail("*", "*", "*", "*"), subjects.hint("{{wildcard(2)}}", "{{wildcard(1)}}")),
+            hints=subjects.HINTED,
         ),
         Stream(
             name=BLOB_STREAM,
-            subjects=("coo.b.>",),
+            subjects=(subjects.STORES[BLOB_STREAM],),
             description="Files, by content; each subject is written once",
             duplicate_window_s=duplicate_window_s,
             write_once=True,
         ),
         Stream(
             name=DLQ_STREAM,
-            subjects=("coo.dlq.>",),
+            subjects=(subjects.STORES[DLQ_STREAM],),
             description="Mail that could not be decided, with the reason",
             duplicate_window_s=duplicate_window_s,
         ),
@@ -96,8 +94,8 @@ def topology(
     return Topology(streams, consumers)
 
 
-def filters_of(mailbox: Mailbox) -> tuple[str, ...]:
+def filters_of(mailbox: Mailbox) -> tuple[Filter, ...]:
     """Return what a mailbox's consumer delivers: all its mail, or the kinds that are orders."""
     if not mailbox.orders:
         return (mailbox_filter(mailbox.name),)
-    return tuple(f"coo.m.*.{mailbox.name}.{kind}.>" for kind in mailbox.orders)
+    return tuple(subjects.order_filter(mailbox.name, kind) for kind in mailbox.orders)

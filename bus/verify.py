@@ -20,7 +20,7 @@ from bus import burials, subjects
 from bus.alarms import quarantine_id
 from bus.envelope import Mail, Outgoing, Stored, digest, open_mail
 from bus.errors import BadMail, BuriedLater, NewerVersion
-from bus.fold import DeadLetter, Fold, Role, cause_of_unreadable, complaint
+from bus.fold import DeadLetter, Fold, Role, cause_of_unreadable, complaint, misaddressed
 from bus.subjects import COMPANY, Address
 from bus.table import CHECKPOINT, ERROR, Checkpoint, Ref, Table
 from bus.versions import version_of
@@ -102,7 +102,7 @@ class _Verifier:
         claims = self._claims(role, mail)
         buried = burials.found_in(mail)
         self.quarantines.update(
-            quarantine_id(subjects.mission_token(one.subject), role.name, one.seq)
+            quarantine_id(subjects.mission_of(one.subject), role.name, one.seq)
             for one in mail
             if one.seq in buried
         )
@@ -123,8 +123,8 @@ class _Verifier:
         """Return the checkpoints among a key's mail, by the position they claim, lower versions first."""
         claims: dict[int, list[tuple[Stored, Checkpoint]]] = {}
         for stored in mail:
-            tokens = stored.subject.split(".")
-            if len(tokens) == 6 and tokens[4] == CHECKPOINT and tokens[5] == role.name:
+            address = subjects.parse_mail(stored.subject)
+            if (address.kind, address.sender) == (CHECKPOINT, role.name):
                 checkpoint = msgspec.json.decode(stored.body, type=Checkpoint)
                 if checkpoint.version <= role.version:
                     claims.setdefault(checkpoint.position, []).append((stored, checkpoint))
@@ -162,6 +162,12 @@ class _Verifier:
         except (msgspec.ValidationError, BuriedLater):
             return None
         return fold
+
+    def turn_away(self, stored: Stored) -> None:
+        """Remember what a role says of mail that is nobody's."""
+        role = self.roles.get(subjects.parts_of(stored.subject).to)
+        if role is not None and (nobodys := misaddressed(self.table, role.name, role.version, stored)):
+            self.expected.update((letter.headers["ce-id"], letter) for letter in nobodys.letters)
 
     # -- explaining -----------------------------------------------------------------------------------
 
@@ -213,8 +219,8 @@ class _Verifier:
 
     def _was_before(self, stored: Stored, address: Address) -> bool:
         """Say whether a letter answers mail that this version took over as decided."""
-        per_company = self.table.mailbox(address.sender).per == "company"
-        end = self.taken_over.get((address.sender, COMPANY if per_company else address.mission), _NEVER)
+        key = _key_of(self.table, address.sender, address)
+        end = self.taken_over.get((address.sender, key), _NEVER)
         return int(stored.headers.get("coo-at", 0)) <= end.position and stored.seq < end.seq
 
     def _explain_answer(
@@ -282,12 +288,13 @@ def verify(
     mail: dict[tuple[str, str], list[Stored]] = {}
     orders = {(mailbox.name, kind) for mailbox in table.mailboxes for kind in mailbox.orders}
     for stored in messages:
-        tokens = stored.subject.split(".")
-        if len(tokens) > 3 and tokens[3] in roles:
-            per_company = table.mailbox(tokens[3]).per == "company"
-            mail.setdefault((tokens[3], COMPANY if per_company else tokens[2]), []).append(stored)
-        elif len(tokens) > 4 and (tokens[3], tokens[4]) in orders:
-            verifier.refuse(stored, tokens[3])
+        address = subjects.address_of(stored.subject)
+        if address is not None and address.to in roles:
+            mail.setdefault((address.to, _key_of(table, address.to, address)), []).append(stored)
+        elif address is None:
+            verifier.turn_away(stored)
+        elif (address.to, address.kind) in orders:
+            verifier.refuse(stored, address.to)
     for name, key in _older_only(messages, table, roles):
         verifier.taken_over[name, key] = _NOT_YET
     for (name, key), own in mail.items():
@@ -303,19 +310,22 @@ def verify(
     )
 
 
+def _key_of(table: Table, role: str, address: Address) -> str:
+    return COMPANY if table.mailbox(role).per == "company" else address.mission
+
+
 def _older_only(
     messages: Sequence[Stored], table: Table, roles: Mapping[str, Role[Any]]
 ) -> list[tuple[str, str]]:
     """Return the keys for which only lower versions of their role have written."""
     newest: dict[tuple[str, str], int] = {}
     for stored in messages:
-        tokens = stored.subject.split(".")
-        if len(tokens) != 6 or tokens[5] not in roles:
+        address = subjects.address_of(stored.subject)
+        if address is None or address.sender not in roles:
             continue
-        per_company = table.mailbox(tokens[5]).per == "company"
-        key = (tokens[5], COMPANY if per_company else tokens[2])
+        key = (address.sender, _key_of(table, address.sender, address))
         version = version_of(stored)
-        if tokens[4] == CHECKPOINT:
+        if address.kind == CHECKPOINT:
             version = msgspec.json.decode(stored.body, type=Checkpoint).version
         newest[key] = max(newest.get(key, 0), version)
     return [key for key, version in newest.items() if 0 < version < roles[key[0]].version]

@@ -13,13 +13,13 @@ from typing import Any
 
 from bus import checkpoints, subjects
 from bus.checkpoints import Start
-from bus.envelope import Outgoing, Stored
+from bus.envelope import Stored
 from bus.errors import DecisionChanged, NewerVersion, Quarantined
 from bus.fold import Decision, Fold, Role
 from bus.poison import Deaths, decide, kills
 from bus.ports import BEHIND_S, Carrier
 from bus.publisher import publish_surely
-from bus.subjects import MAIL_STREAM, mailbox_filter
+from bus.subjects import MAIL_STREAM, Wanted, lane_of, mailbox_filter
 
 
 class Earlier:
@@ -34,7 +34,7 @@ class Earlier:
         for stored in letters:
             cause = int(stored.headers["coo-at"])
             self._by_cause.setdefault(cause, {}).setdefault(stored.headers["ce-id"], stored)
-            self._lanes[_lane(stored)] = max(self._lanes.get(_lane(stored), 0), cause)
+            self._lanes[lane_of(stored.subject)] = max(self._lanes.get(lane_of(stored.subject), 0), cause)
 
     def compare(self, decision: Decision) -> None:
         """Compare a decision with the log. A letter that is not there may still have been on its way.
@@ -48,7 +48,7 @@ class Earlier:
             stored = found.pop(letter.headers["ce-id"], None)
             if stored is not None and not letter.same_as(stored):
                 raise DecisionChanged(self._role, self._key, stored.seq, at, version_of(stored))
-            if stored is None and self._lanes.get(_lane(letter), 0) > at:
+            if stored is None and self._lanes.get(lane_of(letter.subject), 0) > at:
                 raise DecisionChanged(self._role, self._key, at, at)
         for stored in found.values():
             raise DecisionChanged(self._role, self._key, stored.seq, at, version_of(stored))
@@ -59,14 +59,10 @@ def version_of(stored: Stored) -> int:
     return int(stored.headers.get("coo-version", 0))
 
 
-def _lane(message: Stored | Outgoing) -> str:
-    return message.subject.rsplit(".", 2)[0]
-
-
 class Predecessor:
-    """A lower version of a role, and what it has decided for one key; `mission` is `*` for the company."""
+    """A lower version of a role, and what it has decided for one key; `mission` is `ANY` for the company."""
 
-    def __init__(self, carrier: Carrier, role: Role[Any], key: str, mission: str, deaths: Deaths) -> None:
+    def __init__(self, carrier: Carrier, role: Role[Any], key: str, mission: Wanted, deaths: Deaths) -> None:
         self._carrier = carrier
         self._role = role
         self._key = key
@@ -111,7 +107,7 @@ class Predecessor:
 
     async def _letters(self, start: int) -> list[Stored]:
         """Read the letters that the role decided, from a sequence on; what was replayed is not its own."""
-        pattern = subjects.mail(self._mission, "*", "*", self._role.name)
+        pattern = subjects.mail_filter(self._mission, sender=self._role.name)
         found: list[Stored] = []
         while page := await self._carrier.read(MAIL_STREAM, pattern, start):
             found += (s for s in page if "coo-at" in s.headers and "coo-replay-of" not in s.headers)

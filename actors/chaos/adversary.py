@@ -92,12 +92,12 @@ class Adversary:
         return self._named[0] if name in self._spared or "." in name else name
 
     def _is_own(self, stored: Stored) -> bool:
-        return stored.subject.rpartition(".")[2] in self.senders and stored.subject.startswith("coo.m.")
+        return stored.subject.rpartition(".")[2] in self.senders and subjects.stream_of(stored.subject) == subjects.MAIL_STREAM
 
     # -- what -----------------------------------------------------------------------------------------
 
     def _mail(self, row: Row) -> Outgoing:
-        subject = subjects.mail(self._mission(), row.to, row.kind, row.sender)
+        subject = _raw("m", self._mission(), row.to, row.kind, row.sender)
         heard = self._by_kind.get(row.kind)
         body = self._garbage.body(row.message, self.chance.choice(heard) if heard else None)
         return Outgoing(subject, self._headers(row.sender, row.kind), body)
@@ -117,7 +117,7 @@ class Adversary:
                 body = self._garbage.body(self._table.row(_address(tokens)).message, body)
             case 3:
                 self._spoil(headers)
-        return Outgoing(".".join(tokens), headers, body)
+        return Outgoing(_raw(*tokens[1:]), headers, body)
 
     def _dead_letter(self) -> Outgoing:
         mailbox = self.chance.choice(self.senders)
@@ -130,7 +130,7 @@ class Adversary:
             headers["coo-dlq-reason"] = self.chance.choice(("raised", "\x1b[2J", "x" * 500))
             headers["ce-id"] = digest("dead", mailbox, stored.seq)
             body = stored.body
-        return Outgoing(subjects.dead_letter(mailbox, self._mission()), headers, body)
+        return Outgoing(_raw("dlq", mailbox, self._mission()), headers, body)
 
     def _blob(self) -> Outgoing:
         """Return a chunk under a digest that is not its own, or under another's message id."""
@@ -138,9 +138,9 @@ class Adversary:
         name = self.chance.choice((*self._digests(), "0" * 64, "*", ">", "x"))
         number = self.chance.choice(("0", "1", "*", "-1", "x"))
         others = [mailbox.name for mailbox in self._table.mailboxes if mailbox.name != owner]
-        squatted = subjects.blob_chunk(self.chance.choice(others), name, 0)
+        squatted = _raw("b", self.chance.choice(others), name, "0")
         body = self.chance.randbytes(self.chance.choice((0, 1, 100, 70_000)))
-        return Outgoing(f"coo.b.{owner}.{name}.{number}", {"Nats-Msg-Id": squatted}, body)
+        return Outgoing(_raw("b", owner, name, number), {"Nats-Msg-Id": squatted}, body)
 
     def _digests(self) -> list[str]:
         found = []
@@ -215,6 +215,11 @@ class Adversary:
         row = self.chance.choice(self._table.rows_from([address.to]) or self._rows)
         cause = stored.headers.get("ce-id", "")
         return digest(address.mission, address.sender, cause, address.to, row.to, row.kind, 0)
+
+
+def _raw(*tokens: str) -> str:
+    """Return a subject of any tokens: who was taken over does not use our grammar."""
+    return ".".join(("coo", *tokens))
 
 
 def _address(tokens: Sequence[str]) -> subjects.Address:

@@ -12,6 +12,7 @@ from bus.envelope import Outgoing, Stored
 from bus.errors import Unknown
 from bus.memory import MemoryCarrier
 from bus.ports import Delivery, PubAck
+from bus.subjects import Filter, Subject
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class ChaosCarrier:
             raise Unknown("the answer was lost")
         return ack
 
-    async def read(self, stream: str, pattern: str, start: int, batch: int = 256) -> list[Stored]:
+    async def read(self, stream: str, pattern: Filter, start: int, batch: int = 256) -> list[Stored]:
         await self._fate.step()
         if self._fate.happens(self._fate.odds.short_read):
             batch = self._fate.chance.randint(1, 3)
@@ -111,7 +112,7 @@ class ChaosCarrier:
         await self._fate.step()
         return page
 
-    async def last(self, stream: str, subject: str) -> Stored | None:
+    async def last(self, stream: str, subject: Subject) -> Stored | None:
         await self._fate.step()
         return await self._carrier.last(stream, subject)
 

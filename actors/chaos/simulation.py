@@ -21,10 +21,12 @@ from actors.chaos.recorded import RECORDED, RecordedBackend
 from actors.company import loops, role, serve
 from actors.performers.purse import ordinal_of
 from actors.table import TABLE
+from bus.blobs import chunks_of
 from bus.envelope import Stored, open_letter
 from bus.errors import NewerVersion
 from bus.fold import Role
 from bus.memory import MemoryServer
+from bus.subjects import parts_of
 from bus.table import Ref
 from bus.topology import topology
 from bus.verify import Report, verify
@@ -273,7 +275,7 @@ class Simulation:
         """Return every message of one kind, decoded, in the order of the log."""
         messages = self.server.stream("COO").messages
         for stored in messages[self._looked_at :]:
-            name = stored.subject.split(".")[4]
+            name = parts_of(stored.subject).kind
             if name in _LOOKED_FOR:
                 message = msgspec.json.decode(stored.body, type=_LOOKED_FOR[name])
                 self._mail.setdefault(name, []).append((stored, message))
@@ -387,8 +389,8 @@ def verified(simulation: Simulation) -> Report:
     """Fold a simulation's log again."""
 
     def blob_of(ref: Ref) -> bytes:
-        chunks = simulation.server.stream("COO_BLOBS").read(f"coo.b.{ref.owner}.{ref.digest}.>", 1, 1000)
-        return b"".join(chunk.body for chunk in chunks)
+        stored = {chunk.subject: chunk.body for chunk in simulation.server.stream("COO_BLOBS").messages}
+        return b"".join(stored[subject] for subject in chunks_of(ref))
 
     log = simulation.server.stream("COO").messages
     return verify(log, TABLE, simulation.newest, blob_of, ordinal_of)

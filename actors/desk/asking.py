@@ -57,7 +57,7 @@ async def answer_to(carrier: Carrier, name: str, seq: int, role: str, says: Says
     try:
         async with asyncio.timeout(ANSWER_S):
             while True:
-                page = await carrier.read(MAIL_STREAM, f"coo.m.{name}.>", start)
+                page = await carrier.read(MAIL_STREAM, subjects.mission_filter(name), start)
                 for stored in page:
                     start = stored.seq + 1
                     if decided_at(stored) == seq and (word := _word(stored, name, role, says)):
@@ -80,7 +80,9 @@ async def raised_to(carrier: Carrier, name: str, raise_id: str, seq: int) -> int
     try:
         async with asyncio.timeout(ANSWER_S):
             while True:
-                page = await carrier.read(MAIL_STREAM, subjects.mail(name, "coo", "raised", "budget"), start)
+                page = await carrier.read(
+                    MAIL_STREAM, subjects.mail_filter(name, "coo", "raised", "budget"), start
+                )
                 for stored in page:
                     start = stored.seq + 1
                     raised = msgspec.json.decode(stored.body, type=m.Raised)

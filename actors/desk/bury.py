@@ -91,10 +91,10 @@ async def _decided_since(carrier: Carrier, stored: Stored, address: Address) -> 
     """Return the letters that the mailbox has decided at that mail or after it."""
     from actors.desk.record import decided_at, pages
     from actors.table import TABLE
-    from bus.subjects import MAIL_STREAM, mail
+    from bus.subjects import ANY, MAIL_STREAM, mail_filter
 
-    key = "*" if TABLE.mailbox(address.to).per == "company" else address.mission
-    pattern = mail(key, "*", "*", address.to)
+    key = ANY if TABLE.mailbox(address.to).per == "company" else address.mission
+    pattern = mail_filter(key, sender=address.to)
     found = [one async for page in pages(carrier, MAIL_STREAM, pattern, stored.seq + 1) for one in page]
     return [letter for letter in found if decided_at(letter) >= stored.seq]
 

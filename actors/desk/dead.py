@@ -37,10 +37,12 @@ async def _ls(as_json: bool, data_dir: Path | None, server: str | None) -> None:
     from actors.desk.connection import connected
     from actors.desk.record import pages
     from actors.desk.screen import note, out_json, out_table
-    from bus.subjects import DLQ_STREAM
+    from bus.subjects import DLQ_STREAM, EVERY_DEAD_LETTER
 
     async with connected(data_dir, server) as carrier:
-        entries = [_told(stored) async for page in pages(carrier, DLQ_STREAM, "coo.dlq.>") for stored in page]
+        entries = [
+            _told(stored) async for page in pages(carrier, DLQ_STREAM, EVERY_DEAD_LETTER) for stored in page
+        ]
     if as_json:
         out_json(entries)
     elif entries:
@@ -51,8 +53,9 @@ async def _ls(as_json: bool, data_dir: Path | None, server: str | None) -> None:
 
 
 def _row(told: dict[str, Any]) -> tuple[str, ...]:
-    kind = told["original"]["subject"].split(".")[4:5]
-    message = f"{told['original']['seq']} {''.join(kind)}"
+    from bus.subjects import parts_of
+
+    message = f"{told['original']['seq']} {parts_of(told['original']['subject']).kind}"
     time = told["time"][:19].replace("T", " ")
     return str(told["seq"]), time, told["mission"], told["mailbox"], message, told["reason"], told["error"]
 
@@ -176,13 +179,12 @@ def entry_in(stored: Stored) -> Entry:
 
 def _told(stored: Stored) -> dict[str, Any]:
     from bus.envelope import rfc3339
-    from bus.subjects import MAIL_STREAM
+    from bus.subjects import MAIL_STREAM, entombed_by
 
     try:
         entry = entry_in(stored)
     except DeskError as error:
-        tokens = [*stored.subject.split("."), "", ""]
-        mailbox, mission, subject, seq = tokens[2], tokens[3], "", 0
+        (mailbox, mission), subject, seq = entombed_by(stored.subject), "", 0
         reason, wrong, trace = "unreadable", error.what, ""
     else:
         mailbox, mission = entry.mailbox, entry.mission

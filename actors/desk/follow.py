@@ -16,7 +16,7 @@ from bus import blobs
 from bus.envelope import Mail, Stored, rfc3339
 from bus.errors import BlobMismatch
 from bus.ports import Carrier
-from bus.subjects import MAIL_STREAM
+from bus.subjects import MAIL_STREAM, mission_filter, parts_of
 
 POLL_S = 0.1
 SHOWN_BYTES = 2 * 1024 * 1024
@@ -95,7 +95,7 @@ class Watch:
         loop = asyncio.get_running_loop()
         quiet_since = loop.time()
         while True:
-            pattern = f"coo.m.{self.record.name}.>"
+            pattern = mission_filter(self.record.name)
             page = await _patiently(self._carrier.read(MAIL_STREAM, pattern, self.record.position + 1))
             for stored in page:
                 await self._show(stored)
@@ -152,15 +152,15 @@ class Watch:
 
 def event(stored: Stored, mail: Mail | None) -> dict[str, Any]:
     """Return a message of the log as JSON; what cannot be decoded, or was there before, has no message."""
-    tokens = [*stored.subject.split("."), *[""] * 4]
+    parts = parts_of(stored.subject)
     return {
         "type": "coo.log.message",
         "seq": stored.seq,
         "time": rfc3339(stored.time_ns),
-        "mission": tokens[2],
-        "to": tokens[3],
-        "kind": tokens[4],
-        "from": tokens[5],
+        "mission": parts.mission,
+        "to": parts.to,
+        "kind": parts.kind,
+        "from": parts.sender,
         "id": mail.id if mail else None,
         "message": json.loads(stored.body) if mail else None,
     }

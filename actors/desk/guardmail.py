@@ -13,7 +13,9 @@ from bus import burials
 from bus.envelope import Mail, Stored, open_mail
 from bus.errors import BadMail
 from bus.ports import Carrier
-from bus.subjects import MAIL_STREAM, matches
+from bus.subjects import MAIL_STREAM, mail_filter, mailbox_filter, matches
+
+_MAIL, _LETTERS = mailbox_filter("budget"), mail_filter(sender="budget")
 
 
 class Letters(NamedTuple):
@@ -28,7 +30,7 @@ async def read_letters(carrier: Carrier) -> Letters:
     return letters_in(
         [
             stored
-            for pattern in ("coo.m.*.budget.>", "coo.m.*.*.*.budget")
+            for pattern in (_MAIL, _LETTERS)
             async for page in pages(carrier, MAIL_STREAM, pattern)
             for stored in page
         ]
@@ -40,9 +42,9 @@ def letters_in(messages: Iterable[Stored]) -> Letters:
     mail: dict[int, Stored] = {}
     decided: dict[int, dict[int, Stored]] = defaultdict(dict)
     for stored in messages:
-        if matches("coo.m.*.budget.>", stored.subject):
+        if matches(_MAIL, stored.subject):
             mail[stored.seq] = stored
-        if matches("coo.m.*.*.*.budget", stored.subject):
+        if matches(_LETTERS, stored.subject):
             decided[decided_at(stored)][stored.seq] = stored
     buried = burials.found_in(mail.values())
     return Letters(

@@ -41,7 +41,7 @@ def settings_limits(settings: Settings | None = None) -> m.Limits:
 async def known_limits(carrier: Carrier) -> list[tuple[int, m.Limits]]:
     """Return all limits there ever were, with their sequences, the newest last."""
     found = []
-    pattern = subjects.mail(COMPANY, "budget", "limits", "ceo")
+    pattern = subjects.mail_filter(COMPANY, "budget", "limits", "ceo")
     async for page in pages(carrier, MAIL_STREAM, pattern):
         for stored in page:
             try:

@@ -12,6 +12,7 @@ from actors.table import TABLE
 from bus import burials
 from bus.envelope import Outgoing, Stored
 from bus.fold import Fold, Role
+from bus.subjects import lane_of, parts_of
 
 _ANSWERS = frozenset({"granted", "refused", "raised", "frozen"})
 
@@ -49,16 +50,12 @@ def prove(letters: Letters, guard: Role[Ledger] = ROLE) -> Proof:
     return proof
 
 
-def _lane(subject: str) -> str:
-    return subject.rsplit(".", 2)[0]
-
-
 def _newest_by_lane(letters: Letters) -> dict[str, int]:
     """Return the newest mail that the guard has answered, by mission and addressee: those keep order."""
     newest: dict[str, int] = {}
     for seq, found in letters.decided.items():
         for letter in found:
-            newest[_lane(letter.subject)] = max(newest.get(_lane(letter.subject), 0), seq)
+            newest[lane_of(letter.subject)] = max(newest.get(lane_of(letter.subject), 0), seq)
     return newest
 
 
@@ -68,8 +65,8 @@ def _is_under_way(
     """Say whether an answer is missing that the guard may still write: no later one to the same is there."""
     found = {letter.headers.get("ce-id") for letter in letters.decided.get(stored.seq, ())}
     missing = [letter for letter in decided if letter.headers["ce-id"] not in found]
-    money = [letter for letter in missing if letter.subject.split(".")[4] in _ANSWERS]
-    return any(lanes.get(_lane(letter.subject), 0) <= stored.seq for letter in money)
+    money = [letter for letter in missing if parts_of(letter.subject).kind in _ANSWERS]
+    return any(lanes.get(lane_of(letter.subject), 0) <= stored.seq for letter in money)
 
 
 def _compare_balances(proof: Proof, ledger: Ledger, stored: Stored) -> None:
@@ -103,11 +100,11 @@ def _compare_letters(proof: Proof, decided: tuple[Outgoing, ...], letters: Lette
     found = {letter.headers.get("ce-id"): letter for letter in letters.decided.get(stored.seq, ())}
     rules = {letter.headers["ce-id"]: letter for letter in decided}
     for letter_id, letter in found.items():
-        kind = letter.subject.split(".")[4]
+        kind = parts_of(letter.subject).kind
         ruled = rules.get(letter_id or "")
         if kind in _ANSWERS and (ruled is None or not ruled.same_as(letter)):
             proof.violations.append(f"message {letter.seq}: the guard's rules do not say this {kind} (I18)")
     for letter_id, decision in rules.items():
-        kind = decision.subject.split(".")[4]
+        kind = parts_of(decision.subject).kind
         if kind in _ANSWERS and letter_id not in found:
             proof.violations.append(f"message {stored.seq}: the guard's {kind} is not in the log (I18)")

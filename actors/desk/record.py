@@ -18,7 +18,7 @@ from bus import subjects
 from bus.envelope import Mail, Stored, open_mail, rfc3339
 from bus.errors import BadMail
 from bus.ports import Carrier
-from bus.subjects import MAIL_STREAM
+from bus.subjects import MAIL_STREAM, Filter
 from bus.table import Error
 
 PUBLISHED = "published"
@@ -163,7 +163,9 @@ def decided_at(stored: Stored) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
-async def pages(carrier: Carrier, stream: str, pattern: str, start: int = 1) -> AsyncIterator[list[Stored]]:
+async def pages(
+    carrier: Carrier, stream: str, pattern: Filter, start: int = 1
+) -> AsyncIterator[list[Stored]]:
     """Yield what a stream holds now, page by page, in order."""
     while page := await carrier.read(stream, pattern, start):
         yield page
@@ -173,18 +175,23 @@ async def pages(carrier: Carrier, stream: str, pattern: str, start: int = 1) -> 
 async def read_record(carrier: Carrier, name: str) -> Record:
     """Read everything that the log has of a mission."""
     record = Record(name)
-    async for page in pages(carrier, MAIL_STREAM, f"coo.m.{name}.>"):
+    async for page in pages(carrier, MAIL_STREAM, subjects.mission_filter(name)):
         for stored in page:
             record.add(stored)
     return record
 
 
+def _address(stored: Stored) -> subjects.Address | None:
+    return subjects.address_of(stored.subject)
+
+
 async def missions(carrier: Carrier) -> list[str]:
     """Return every mission by name, the latest first."""
     found: dict[str, None] = {}
-    async for page in pages(carrier, MAIL_STREAM, subjects.mail("*", "coo", "mission", "ceo")):
-        names = (subjects.mission_token(stored.subject) for stored in page)
-        found.update(dict.fromkeys(name for name in names if subjects.is_token(name)))
+    async for page in pages(
+        carrier, MAIL_STREAM, subjects.mail_filter(to="coo", kind="mission", sender="ceo")
+    ):
+        found.update(dict.fromkeys(one.mission for one in map(_address, page) if one is not None))
     return list(reversed(found))
 
 

@@ -172,10 +172,10 @@ async def _all(wanted: Wanted, data_dir: Path | None, server: str | None) -> Non
 async def _matching(carrier: Carrier, wanted: Wanted) -> AsyncIterator[Entry]:
     from actors.desk.dead import entry_in
     from actors.desk.record import pages
-    from bus.subjects import DLQ_STREAM
+    from bus.subjects import DLQ_STREAM, EVERY_DEAD_LETTER
 
     oldest_ns = carrier.now_ns() - wanted.since_s * 10**9 if wanted.since_s is not None else 0
-    async for page in pages(carrier, DLQ_STREAM, "coo.dlq.>"):
+    async for page in pages(carrier, DLQ_STREAM, EVERY_DEAD_LETTER):
         for stored in page:
             try:
                 entry = entry_in(stored)

@@ -49,14 +49,12 @@ async def _verify(
     from actors.desk.screen import out, out_json
     from actors.performers.purse import ordinal_of
     from actors.table import TABLE
-    from bus.subjects import MAIL_STREAM
+    from bus.subjects import ANY, MAIL_STREAM, mission_filter
     from bus.verify import verify as check
 
     async with connected(data_dir, server) as carrier:
-        name = "*" if everything else await find_mission(carrier, mission)
-        messages = [
-            stored async for page in pages(carrier, MAIL_STREAM, f"coo.m.{name}.>") for stored in page
-        ]
+        pattern = mission_filter(ANY if everything else await find_mission(carrier, mission))
+        messages = [stored async for page in pages(carrier, MAIL_STREAM, pattern) for stored in page]
         contents = await _contents(carrier, messages)
     roles = {name: role(name) for name in ROLES if everything or TABLE.mailbox(name).per == "mission"}
     report = check(messages, TABLE, roles, lambda ref: contents[ref], ordinal_of)
@@ -86,11 +84,12 @@ async def _contents(carrier: JetStreamCarrier, messages: list[Stored]) -> dict[R
     import msgspec
 
     from bus import blobs
+    from bus.subjects import parts_of
     from bus.table import CHECKPOINT, Checkpoint
 
     refs: dict[Any, bytes] = {}
     for stored in messages:
-        if stored.subject.split(".")[4:5] == [CHECKPOINT]:
+        if parts_of(stored.subject).kind == CHECKPOINT:
             blob = msgspec.json.decode(stored.body, type=Checkpoint).blob
             if blob is not None:
                 refs[blob] = await blobs.get(carrier, blob)

@@ -41,6 +41,9 @@ log = structlog.get_logger("actors")
 VERSION = 1
 NAME = "clock"
 
+_WAKES = subjects.mail_filter(to=NAME, kind="wake")
+_TICKS = subjects.mail_filter(kind="tick", sender=NAME)
+
 _READ_S = 1.0
 _CHECKPOINT_EVERY = 256
 
@@ -150,11 +153,11 @@ class Clock:
 
     async def _read(self) -> None:
         """Take in wakes first, then ticks: a tick is always behind its wake in the log."""
-        while page := await self._carrier.read(MAIL_STREAM, "coo.m.*.clock.wake.*", self._position + 1):
+        while page := await self._carrier.read(MAIL_STREAM, _WAKES, self._position + 1):
             for stored in page:
                 await self._take_wake(stored)
             self._position = page[-1].seq
-        while page := await self._carrier.read(MAIL_STREAM, "coo.m.*.*.tick.clock", self._ticks_read_to + 1):
+        while page := await self._carrier.read(MAIL_STREAM, _TICKS, self._ticks_read_to + 1):
             ticked = {stored.headers.get("coo-cause", "") for stored in page}
             for wake in list(self._wakes.open.values()):
                 if f"{wake.sender}/{wake.id}" in ticked:

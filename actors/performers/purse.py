@@ -243,9 +243,10 @@ class Purse:
 
     def _is_word_on(self, order: Mail, stored: Stored, attempt: str) -> bool:
         """Say whether a mail decides who may send an attempt: the first `sent` or `void` of this mailbox."""
-        if not stored.subject.startswith(f"coo.m.{order.mission}."):
+        address = subjects.address_of(stored.subject)
+        if address is None or (address.mission, address.sender) != (order.mission, self._mailbox):
             return False
-        if not stored.subject.endswith((f".sent.{self._mailbox}", f".void.{self._mailbox}")):
+        if address.kind not in ("sent", "void"):
             return False
         message = open_mail(self._table, stored, stored.time_ns).message
         return isinstance(message, m.Sent | m.Void) and message.attempt == attempt
@@ -254,8 +255,8 @@ class Purse:
         """Read what the log says of every attempt at an order, by its number."""
         attempts: dict[int, Attempt] = {}
         for pattern in (
-            subjects.mail(order.mission, "budget", "*", self._mailbox),
-            subjects.mail(order.mission, self._mailbox, "*", "budget"),
+            subjects.mail_filter(order.mission, "budget", sender=self._mailbox),
+            subjects.mail_filter(order.mission, self._mailbox, sender="budget"),
         ):
             start = order.at + 1
             while page := await self._carrier.read(MAIL_STREAM, pattern, start):

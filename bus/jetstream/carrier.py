@@ -23,6 +23,7 @@ from bus.jetstream.pull import Pull
 from bus.jetstream.reading import Read, stored_in
 from bus.ports import Handler, Leases, PubAck
 from bus.structured import structlog
+from bus.subjects import Filter, Subject
 
 log = structlog.get_logger("bus")
 
@@ -219,10 +220,10 @@ class JetStreamCarrier:
 
     # -- reading ------------------------------------------------------------------------------------
 
-    async def read(self, stream: str, pattern: str, start: int, batch: int = 256) -> list[Stored]:
+    async def read(self, stream: str, pattern: Filter, start: int, batch: int = 256) -> list[Stored]:
         return await self._ask(stream, {"seq": start, "next_by_subj": pattern, "batch": batch})
 
-    async def last(self, stream: str, subject: str) -> Stored | None:
+    async def last(self, stream: str, subject: Subject) -> Stored | None:
         found = await self._ask(stream, {"last_by_subj": subject})
         return found[0] if found else None
 
@@ -269,7 +270,7 @@ class JetStreamCarrier:
         async def hint(msg: Msg) -> None:
             on_mail(stored_in(msg.headers or {}, msg.data))
 
-        await self.nc.subscribe(subjects.hint(mailbox, "*"), cb=hint)
+        await self.nc.subscribe(subjects.hint_filter(mailbox), cb=hint)
         with contextlib.suppress(nats.errors.Error, TimeoutError):  # it is sent again at a reconnect
             await apart(self.nc.flush(timeout=2))
 

@@ -23,7 +23,7 @@ from bus import deadletters
 from bus.authority import variable
 from bus.envelope import Outgoing, open_letter
 from bus.publisher import publish_surely
-from bus.subjects import DLQ_STREAM, MAIL_STREAM, mission_token
+from bus.subjects import DLQ_STREAM, MAIL_STREAM, mission_of
 from bus.table import Buried
 
 DEADLY = Path(__file__).parent / "deadly.py"
@@ -91,7 +91,7 @@ async def declined(carrier: Any) -> Counter[str]:
     found: Counter[str] = Counter()
     start = 1
     while page := await carrier.read(MAIL_STREAM, "coo.m.*.ceo.declined.approval", start):
-        found.update(mission_token(stored.subject) for stored in page)
+        found.update(mission_of(stored.subject) for stored in page)
         start = page[-1].seq + 1
     return found
 
@@ -204,7 +204,7 @@ async def test_an_order_that_kills_is_answered_as_failed_and_its_neighbours_as_e
     async def outcomes() -> dict[str, tuple[str, str]]:
         found = await engineer.read(MAIL_STREAM, "coo.m.*.engineer.outcome.sandbox", 1)
         assert len(found) == len({stored.headers["coo-cause"] for stored in found})
-        told = {mission_token(stored.subject): msgspec.json.decode(stored.body) for stored in found}
+        told = {mission_of(stored.subject): msgspec.json.decode(stored.body) for stored in found}
         return {name: (one["status"], one.get("reason", "")) for name, one in told.items()}
 
     killed = {"sick": ("failed", "killed the performer three times")}

@@ -20,7 +20,7 @@ from actors.table import TABLE
 from bus.authority import variable
 from bus.envelope import open_letter
 from bus.jetstream import connect
-from bus.subjects import mission_token
+from bus.subjects import mission_of
 
 BURST = 40
 LONG_ACK_WAIT = {"COO_BUS__ACK_WAIT_S": "60"}
@@ -52,7 +52,7 @@ async def declined(ceo: Any) -> list[str]:
     found: list[str] = []
     start = 1
     while page := await ceo.read("COO", "coo.m.*.ceo.declined.approval", start):
-        found += [mission_token(stored.subject) for stored in page]
+        found += [mission_of(stored.subject) for stored in page]
         start = page[-1].seq + 1
     return found
 

@@ -104,7 +104,7 @@ async def test_nobody_listens_to_another_s_inbox_or_to_the_mail_subjects(nats: A
     errors: list[str] = []
     client = await raw(nats, principal, errors)
     others = {"model-coo", "model-engineer", "model-qa", "sandbox", "coo"} - set(TABLE.readers_of(principal))
-    hints = [subjects.hint(mailbox, "*") for mailbox in others]
+    hints = [subjects.hint_filter(mailbox) for mailbox in others]
     tried = ("coo.m.>", "coo.hint.>", "_INBOX.>", "_INBOX_admin.>", "$JS.>", ">", *hints)
     for subject in tried:
         await client.subscribe(subject)

@@ -22,7 +22,7 @@ from bus.envelope import Letter, Mail
 from bus.fold import Fold, Role, Step
 from bus.loop import RoleLoop
 from bus.saving import Saver
-from bus.subjects import MAIL_STREAM, mailbox_filter
+from bus.subjects import ANY, MAIL_STREAM, mailbox_filter
 
 SEEDS = 48
 SWEPT = 9
@@ -156,7 +156,7 @@ def random_letter_ids(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def incomplete_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     async def read_ahead(self: RoleLoop, key: Any) -> None:
-        pattern = mailbox_filter(self.role.name, "*" if self._per_company else key.name)
+        pattern = mailbox_filter(self.role.name, ANY if self._per_company else key.name)
         key.ahead.extend(await self.carrier.read(MAIL_STREAM, pattern, key.complete_to + 1))
         key.complete_to = 10**9
 
