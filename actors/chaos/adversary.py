@@ -8,6 +8,7 @@ others are about to use. It has heard everything: every account may read the log
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from random import Random
 
@@ -36,8 +37,12 @@ ODD_NAMES = (
 )
 """Where a mission's name stands in a subject: what is none, and what is one that nobody gave."""
 
+NEW_ID = "taken-"
+"""How ids begin that follow from nothing in the log."""
+
 _STATUSES = ("404", "500", "503", "408", "100", "204", "0", "x")
 _NUMBERS = ("0", "-1", "1", "999", "9" * 25, "9" * 4_400, "x", "", "٣", "1.5", "0x10", " 7")
+_DIGEST = re.compile(rb'"([0-9a-f]{64})"')
 _KEPT = 300
 _TIME_NS = 1_800_000_000_000_000_000
 
@@ -92,7 +97,7 @@ class Adversary:
         return self._named[0] if name in self._spared or "." in name else name
 
     def _is_own(self, stored: Stored) -> bool:
-        return stored.subject.rpartition(".")[2] in self.senders and subjects.stream_of(stored.subject) == subjects.MAIL_STREAM
+        return subjects.parts_of(stored.subject).sender in self.senders
 
     # -- what -----------------------------------------------------------------------------------------
 
@@ -143,10 +148,7 @@ class Adversary:
         return Outgoing(_raw("b", owner, name, number), {"Nats-Msg-Id": squatted}, body)
 
     def _digests(self) -> list[str]:
-        found = []
-        for stored in self._heard[-40:]:
-            found += [part for part in stored.body.decode("utf-8", "replace").split('"') if len(part) == 64]
-        return found
+        return [found.decode() for stored in self._heard[-40:] for found in _DIGEST.findall(stored.body)]
 
     # -- headers --------------------------------------------------------------------------------------
 
@@ -195,7 +197,7 @@ class Adversary:
         """Return a new id, one that is in use, or one that somebody else is about to use."""
         drawn = self.chance.random()
         if not self._heard or drawn < 0.5:
-            return f"taken-{self.senders[0]}-{self._count}-{self.chance.getrandbits(32):08x}"
+            return f"{NEW_ID}{self.senders[0]}-{self._count}-{self.chance.getrandbits(32):08x}"
         stored = self.chance.choice(self._heard)
         if drawn < 0.6:
             return stored.headers.get("ce-id", "") or "x"

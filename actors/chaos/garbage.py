@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from random import Random
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-_INTEGERS = (0, 1, 2, -1, 7, 255, 10**6, 10**9, 2**31, 2**53, 2**63 - 1, 2**63, -(2**63), 2**64 - 1)
+_INTEGERS = (0, 1, 2, -1, 7, 255, 10**6, 10**9, 2**31, 2**53, 2**63 - 1, 2**63, -(2**63), 2**64, 10**20)
 _TEXTS = (
     "",
     "x",
@@ -60,7 +61,9 @@ class Garbage:
             value = self._value(inspect.type_info(message), "")
         for _ in range(chance.choice((0, 0, 1, 1, 2, 4))):
             value = self._changed(value)
-        return self._broken(msgspec.json.encode(value)) if chance.random() < 0.3 else _encoded(value)
+        body = json.dumps(value, separators=(",", ":"), ensure_ascii=chance.random() < 0.5)
+        encoded = body.encode("utf-8", "surrogatepass")
+        return self._broken(encoded) if chance.random() < 0.3 else encoded
 
     # -- values ---------------------------------------------------------------------------------------
 
@@ -141,9 +144,5 @@ class Garbage:
 def _decoded(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def _encoded(value: Any) -> bytes:
-    return msgspec.json.encode(value, order="deterministic")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -19,14 +20,14 @@ import structlog
 
 from actors import messages as m
 from actors.chaos import simulation as core
-from actors.chaos.adversary import Adversary
+from actors.chaos.adversary import NEW_ID, Adversary
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import PROFILES, Odds
 from actors.chaos.simulation import Failed, Simulation
 from actors.table import TABLE
 from bus import authority, subjects
 from bus.envelope import Outgoing, Stored
-from bus.errors import BadMail, Occupied, Unknown
+from bus.errors import Occupied, Unknown
 
 SPARED, NAMED = "m-1", "m-2"
 MESSAGES = 60
@@ -74,12 +75,16 @@ class TakenCompany(Simulation):
 
     async def play(self, replicas: int) -> None:
         attack = asyncio.create_task(self._attack())
+        attack.add_done_callback(self._attacked)
         try:
             await super().play(replicas)
-            attack.result()
         finally:
             attack.cancel()
             await asyncio.gather(attack, return_exceptions=True)
+
+    def _attacked(self, attack: asyncio.Task[None]) -> None:
+        if not attack.cancelled():
+            self.error = attack.exception() or self.error
 
     async def _attack(self) -> None:
         await asyncio.sleep(0.01)
@@ -124,14 +129,8 @@ class TakenCompany(Simulation):
     def _is_quiet(self) -> bool:
         """Say whether next to nothing was written for a while."""
         since_ns = self._clock() - int(_QUIET_S * 1e9)
-        recent = 0
-        for stored in reversed(self.server.stream("COO").messages):
-            if stored.time_ns < since_ns:
-                return True
-            recent += 1
-            if recent > _QUIET_MESSAGES:
-                return False
-        return False
+        log = self.server.stream("COO").messages
+        return len(log) > _QUIET_MESSAGES and log[-_QUIET_MESSAGES].time_ns < since_ns
 
 
 def _stream(subject: str) -> str:
@@ -157,52 +156,56 @@ def attacked(
     if promises.others_complete:
         core._check_ending(company.ending(), core.calm())
     check_named(company)
-    check_money(company, promises)
     check_release(company, promises)
     return company
 
 
 def check_named(company: TakenCompany) -> None:
     """`coo verify` names every message that the adversary wrote and nobody decided, and nothing else."""
-    log = company.server.stream("COO").messages
     report = core.verified(company)
-    forged = company.forged["COO"]
-    found = {finding.seq: finding for finding in report.findings}
-    for seq in sorted(found.keys() - forged.keys()):
-        raise Failed(f"named although honest: {found[seq]}")
+    found = {finding.seq: finding.why for finding in report.findings}
+    for seq in company.bad_bills:
+        found.pop(seq, None)
+    wrong = misnamed(company.server.stream("COO").messages, company.forged["COO"], found)
+    if wrong:
+        raise Failed(wrong)
+
+
+def misnamed(log: Sequence[Stored], forged: Collection[int], found: Mapping[int, str]) -> str:
+    """Return what a verification did wrong on a log in which these sequences are forged, "" for nothing.
+
+    A forgery that says the very same as an honest message changes nothing. One of a performer under an id
+    that its order gives it stands for its answer: what the world said is not folded.
+    """
+    for seq in sorted(found.keys() - set(forged)):
+        return f"named although honest: {seq} {log[seq - 1].subject}: {found[seq]}"
     honest = {_said(stored) for stored in log if stored.seq not in forged}
-    for seq in sorted(forged.keys() - found.keys()):
-        if _said(log[seq - 1]) not in honest and not _stands_for_an_answer(log[seq - 1], log):
-            raise Failed(f"forged and not named: {log[seq - 1]}")
+    for seq in sorted(set(forged) - found.keys()):
+        if _said(log[seq - 1]) not in honest and not _may_stand_for_an_answer(log[seq - 1]):
+            return f"forged and not named: {log[seq - 1]}"
+    return ""
 
 
 def _said(stored: Stored) -> tuple[str, bytes, str]:
     return stored.subject, stored.body, stored.headers.get("coo-cause", "")
 
 
-def _stands_for_an_answer(stored: Stored, log: list[Stored]) -> bool:
-    """Say whether a performer's message is a possible answer to an order: the world's word is not folded."""
-    try:
-        sender = subjects.parse_mail(stored.subject).sender
-    except BadMail:
-        return False
-    return bool(TABLE.mailbox(sender).orders)
+def _may_stand_for_an_answer(stored: Stored) -> bool:
+    address = subjects.address_of(stored.subject)
+    is_new = stored.headers.get("ce-id", "").startswith(NEW_ID)
+    return address is not None and bool(TABLE.mailbox(address.sender).orders) and not is_new
 
 
 _MESSAGE = re.compile(r"message (\d+): ")
 
 
-def check_money(company: TakenCompany, promises: Promises) -> None:
-    """`coo audit` goes through, and blames nothing but what the adversary wrote."""
-    from actors.desk.guardmail import letters_in
-    from actors.desk.proof import prove
-
-    log = company.server.stream("COO").messages
-    proof = prove(letters_in(log))
-    for violation in proof.violations:
+def blamed(violations: Sequence[str], forged: Collection[int]) -> str:
+    """Return a violation that blames a message which is not forged, "" if there is none."""
+    for violation in violations:
         found = _MESSAGE.match(violation)
-        if found is None or int(found[1]) not in company.forged["COO"]:
-            raise Failed(f"a violation that the adversary did not write: {violation}")
+        if found is None or int(found[1]) not in forged:
+            return f"a violation that the adversary did not write: {violation}"
+    return ""
 
 
 def check_release(company: TakenCompany, promises: Promises) -> None:

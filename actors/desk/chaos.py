@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 Run = tuple[int, str, int]
-"""A seed; or, with an actor, the step at which that one is killed."""
+"""A seed; with an actor, the step at which that one is killed, or 0 if it is taken over."""
 
 _CHUNK = 8
 """Runs that a process is handed at once."""
@@ -36,17 +36,23 @@ def chaos(
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Instead: kill each actor once at each of its steps.")
     ] = False,
+    taken: Annotated[
+        str, typer.Option("--taken", metavar="ACTOR", help="Instead: somebody writes with its account.")
+    ] = "",
     jobs: Annotated[int, typer.Option("--jobs", min=0, help="Processes at once; 0: one a core.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Play a mission in memory under crashes, delays and lost answers; a failing seed reproduces exactly."""
     started = time.monotonic()
-    work: list[Run] = _kills() if sweep else [(number, "", 0) for number in range(seed, seed + runs)]
+    _check_taken(taken)
+    work: list[Run] = _kills() if sweep else [(number, taken, 0) for number in range(seed, seed + runs)]
     for run, failure in zip(work, _played(work, jobs), strict=True):
         if failure:
             number, actor, step = run
-            again = "--sweep" if actor else f"--seed {number} --runs 1"
-            what = f"{actor} killed at step {step}" if actor else f"seed {number}"
+            again = (
+                "--sweep" if step else f"--seed {number} --runs 1" + (f" --taken {actor}" if actor else "")
+            )
+            what = f"{actor} killed at step {step}" if step else f"seed {number}"
             raise DeskError(Exit.FAILED, f"{what}: {failure}", f"See it again: coo chaos {again}")
     result = {"runs": len(work), "failures": 0, "seconds": round(time.monotonic() - started, 1)}
     print(json.dumps(result) if as_json else f"{len(work)} runs without a failure in {result['seconds']} s")
@@ -72,13 +78,40 @@ def play(run: Run) -> str:
 
     number, actor, step = run
     try:
-        if actor:
+        if step:
             simulate(0, CALM, crash=(actor, step))
+        elif actor:
+            play_taken(number, actor)
         else:
             simulate(number, replicas=1 + number % 3 % 2)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def play_taken(seed: int, actor: str, messages: int = 60) -> None:
+    """Play two missions while somebody writes with an actor's account; `coo audit` must blame only that.
+
+    Raises:
+        Failed: something does not hold that is promised.
+    """
+    from actors.chaos.simulation import Failed
+    from actors.chaos.taken import attacked, blamed
+    from actors.desk.guardmail import letters_in
+    from actors.desk.proof import prove
+
+    company = attacked(seed, actor, replicas=1 + seed % 3 % 2, messages=messages)
+    proof = prove(letters_in(company.server.stream("COO").messages), company.newest["budget"])
+    if wrong := blamed(proof.violations, company.forged["COO"]):
+        raise Failed(wrong)
+
+
+def _check_taken(actor: str) -> None:
+    from actors.table import TABLE
+
+    if actor and actor not in TABLE.processes:
+        names = ", ".join(TABLE.processes)
+        raise DeskError(Exit.USAGE, f"{actor!r} is not an actor.", f"Choose one of {names}.")
 
 
 def _kills() -> list[Run]:
