@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bus import blobs, burials, subjects
-from bus.envelope import MAX_BODY_BYTES, Outgoing, Stored, base_headers, digest, encode
+from bus.envelope import MAX_BODY_BYTES, MAX_DEPTH, Outgoing, Stored, base_headers, depth_of, digest, encode
 from bus.errors import BuriedLater, NewerVersion
 from bus.fold import Fold, Role
 from bus.ports import Carrier
@@ -72,6 +72,16 @@ async def _newest(carrier: Carrier, role: str, key: str) -> Checkpoint | None:
             newest = max(newest, _decode(stored), key=lambda one: (one.version, one.position))
             read_to = stored.seq
     return newest
+
+
+def read(stored: Stored) -> Checkpoint | None:
+    """Return the checkpoint in a message, None if it is none or cannot be read."""
+    if subjects.parts_of(stored.subject).kind != CHECKPOINT or depth_of(stored.body) > MAX_DEPTH:
+        return None
+    try:
+        return msgspec.json.decode(stored.body, type=Checkpoint)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _decode(stored: Stored) -> Checkpoint:

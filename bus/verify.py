@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bus import burials, subjects
-from bus.alarms import quarantine_id
+from bus import burials, checkpoints, subjects
+from bus.alarms import halt_id, quarantine_id
+from bus.deadletters import copy_of, dead_id, entry_of
 from bus.envelope import Mail, Outgoing, Stored, digest, open_mail
 from bus.errors import BadMail, BuriedLater, NewerVersion
-from bus.fold import DeadLetter, Fold, Role, cause_of_unreadable, complaint, misaddressed
+from bus.fold import DeadLetter, Decision, Fold, Role, cause_of_unreadable, complaint, misaddressed
 from bus.subjects import COMPANY, Address
 from bus.table import CHECKPOINT, ERROR, Checkpoint, Ref, Table
 from bus.versions import version_of
@@ -37,7 +38,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What a verification found, in the order of the log. `copies` are sequences of second copies.
 
-    `older` counts letters of lower versions that this code decides otherwise, before it took over.
+    `older` counts letters of lower versions that this code decides otherwise, before it took over. `dead` are
+    dead letters that are none, by their sequence in their own stream.
     """
 
     messages: int
@@ -46,6 +48,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     older: int
     copies: tuple[int, ...]
     findings: tuple[Finding, ...]
+    dead: tuple[Finding, ...] = ()
 
 
 Seen = dict[tuple[str, str, str, str], Stored]
@@ -55,8 +58,22 @@ OrdinalOf = Callable[[msgspec.Struct, str], int | str | None]
 """Which of its letters about an order (by id) a performer's message is; None: it is about another one."""
 
 
+Proof = Callable[[Stored, int, bytes], bool]
+"""Whether a performer's checkpoint, of a position and with a state, can be what it says."""
+
+
 def _only_one(message: msgspec.Struct, order_id: str) -> int:
     return 0
+
+
+class Performers(NamedTuple):
+    """What a log proves of performers: which letter about an order one is, and their checkpoints."""
+
+    ordinal_of: OrdinalOf = _only_one
+    proofs: Mapping[str, Callable[[Sequence[Stored]], Proof]] = {}
+
+
+_COPIED = ("coo-dlq-subject", "coo-dlq-seq", "coo-dlq-reason")
 
 
 class _TakenOver(NamedTuple):
@@ -75,24 +92,29 @@ class _Verifier:
         self,
         table: Table,
         roles: Mapping[str, Role[Any]],
-        blob_of: Callable[[Ref], bytes],
-        ordinal_of: OrdinalOf,
+        blob_of: Callable[[Ref], bytes | None],
+        performers: Performers,
+        messages: Sequence[Stored],
     ) -> None:
         self.table = table
-        self.ordinal_of = ordinal_of
+        self.ordinal_of = performers.ordinal_of
+        self.proofs = {name: proof(messages) for name, proof in performers.proofs.items()}
         self.roles = roles
         self.blob_of = blob_of
         self.performers = {mailbox.name for mailbox in table.mailboxes if mailbox.orders}
         self.expected: dict[str, Outgoing] = {}
         self.findings: list[Finding] = []
+        self.found: set[int] = set()
         self.copies: list[int] = []
-        self.quarantines: set[str] = set()
+        self.alarms: set[str] = set()
+        self.dead: dict[str, tuple[Stored, DeadLetter]] = {}
         self.letters = 0
         self.checkpoints = 0
         self.older = 0
         self.taken_over: dict[tuple[str, str], _TakenOver] = {}
 
     def find(self, stored: Stored, why: str) -> None:
+        self.found.add(stored.seq)
         self.findings.append(Finding(seq=stored.seq, subject=stored.subject, why=why))
 
     # -- folding --------------------------------------------------------------------------------------
@@ -101,7 +123,7 @@ class _Verifier:
         """Fold one key's mail, remember its letters, and compare its checkpoints."""
         claims = self._claims(role, mail)
         buried = burials.found_in(mail)
-        self.quarantines.update(
+        self.alarms.update(
             quarantine_id(subjects.mission_of(one.subject), role.name, one.seq)
             for one in mail
             if one.seq in buried
@@ -113,7 +135,7 @@ class _Verifier:
             except (NewerVersion, BuriedLater) as error:
                 self.find(stored, str(error))
                 return
-            self.expected.update((letter.headers["ce-id"], letter) for letter in decision.letters)
+            self._remember(role.name, decision)
             fold = self._compare(role, key, claims.pop(stored.seq, []), fold)
         for left in claims.values():
             for stored, _ in left:
@@ -125,8 +147,10 @@ class _Verifier:
         for stored in mail:
             address = subjects.parse_mail(stored.subject)
             if (address.kind, address.sender) == (CHECKPOINT, role.name):
-                checkpoint = msgspec.json.decode(stored.body, type=Checkpoint)
-                if checkpoint.version <= role.version:
+                checkpoint = checkpoints.read(stored)
+                if checkpoint is None:
+                    self.find(stored, "a checkpoint that cannot be read")
+                elif checkpoint.version <= role.version:
                     claims.setdefault(checkpoint.position, []).append((stored, checkpoint))
         for at_one_place in claims.values():
             at_one_place.sort(key=lambda claim: claim[1].version)
@@ -138,7 +162,10 @@ class _Verifier:
         """Compare checkpoints with the fold, and return what the next mail is folded on."""
         lower: Fold[Any] | None = None
         for stored, checkpoint in claims:
-            content = self.blob_of(checkpoint.blob) if checkpoint.blob else bytes(checkpoint.fold)
+            content = self._content(checkpoint)
+            if content is None:
+                self.find(stored, "a checkpoint whose state is not there")
+                continue
             if checkpoint.version < role.version:
                 lower = self._lower(role, checkpoint, content, fold.buried)
                 continue
@@ -159,7 +186,7 @@ class _Verifier:
         fold: Fold[Any] = Fold(self.table, role, buried)
         try:
             fold.restore(checkpoint, content)
-        except (msgspec.ValidationError, BuriedLater):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BuriedLater):
             return None
         return fold
 
@@ -167,7 +194,12 @@ class _Verifier:
         """Remember what a role says of mail that is nobody's."""
         role = self.roles.get(subjects.parts_of(stored.subject).to)
         if role is not None and (nobodys := misaddressed(self.table, role.name, role.version, stored)):
-            self.expected.update((letter.headers["ce-id"], letter) for letter in nobodys.letters)
+            self._remember(role.name, nobodys)
+
+    def _remember(self, mailbox: str, decision: Decision) -> None:
+        self.expected.update((letter.headers["ce-id"], letter) for letter in decision.letters)
+        if decision.dead is not None:
+            self.dead[dead_id(mailbox, decision.stored.seq)] = decision.stored, decision.dead
 
     # -- explaining -----------------------------------------------------------------------------------
 
@@ -183,7 +215,9 @@ class _Verifier:
                 continue
             name = _name(address, stored.headers.get("ce-id", ""))
             if (first := seen.setdefault(name, stored)) is not stored:
-                if first.subject == stored.subject and first.body == stored.body:
+                if first.seq in self.found:
+                    self.find(stored, f"a copy of message {first.seq}, which is not explained")
+                elif first.subject == stored.subject and first.body == stored.body:
                     self.copies.append(stored.seq)
                 else:
                     self.find(stored, f"the id of message {first.seq} on another message")
@@ -193,6 +227,21 @@ class _Verifier:
                 self._explain_letter(stored, address)
             elif address.kind != CHECKPOINT and address.sender in self.performers:
                 self._explain_answer(stored, address, seen, answered)
+            elif address.sender in self.proofs:
+                self._prove(stored, self.proofs[address.sender])
+
+    def _prove(self, stored: Stored, proof: Proof) -> None:
+        """Compare a performer's checkpoint with what it must have read."""
+        self.checkpoints += 1
+        checkpoint = checkpoints.read(stored)
+        content = self._content(checkpoint) if checkpoint is not None else None
+        if checkpoint is None or content is None:
+            self.find(stored, "a checkpoint that cannot be read")
+        elif not proof(stored, checkpoint.position, content):
+            self.find(stored, f"a checkpoint that is not the state at {checkpoint.position}")
+
+    def _content(self, checkpoint: Checkpoint) -> bytes | None:
+        return self.blob_of(checkpoint.blob) if checkpoint.blob else bytes(checkpoint.fold)
 
     def _is_replay(self, stored: Stored, address: Address, seen: Seen) -> bool:
         """Say whether this is a letter sent again as it was: its original is what must be explained."""
@@ -201,7 +250,7 @@ class _Verifier:
 
     def _explain_letter(self, stored: Stored, address: Address) -> None:
         self.letters += 1
-        if address.kind == ERROR and stored.headers.get("ce-id", "") in self.quarantines:
+        if address.kind == ERROR and stored.headers.get("ce-id", "") in self.alarms:
             return
         role = self.roles[address.sender]
         version = version_of(stored) or role.version
@@ -216,6 +265,7 @@ class _Verifier:
             self.find(stored, f"{address.sender} does not decide this letter")
         else:
             self.find(stored, f"{address.sender} decides another letter here")
+            self.alarms.add(halt_id(_key_of(self.table, address.sender, address), address.sender, stored.seq))
 
     def _was_before(self, stored: Stored, address: Address) -> bool:
         """Say whether a letter answers mail that this version took over as decided."""
@@ -248,6 +298,37 @@ class _Verifier:
             if first != stored.seq:
                 self.find(stored, f"a second answer to {order.seq}, the first is {first}")
 
+    # -- dead letters ---------------------------------------------------------------------------------
+
+    def explain_dead(self, dead: Sequence[Stored], messages: Sequence[Stored]) -> tuple[Finding, ...]:
+        """Return the dead letters that are no copies of mail which their mailbox put aside.
+
+        What a performer could not do in the world is taken on its word, if it is a copy of its order.
+        """
+        mail = {stored.seq: stored for stored in messages}
+        known = {*self.roles, *self.performers}
+        return tuple(
+            Finding(seq=one.seq, subject=one.subject, why="not a copy of mail that this mailbox put aside")
+            for one in dead
+            if subjects.entombed_by(one.subject)[0] in known and not self._is_copy(one, mail)
+        )
+
+    def _is_copy(self, dead: Stored, mail: Mapping[int, Stored]) -> bool:
+        entry, letter_id = entry_of(dead), dead.headers.get("ce-id", "")
+        if letter_id in self.dead:
+            copy = copy_of(entry.mailbox, *self.dead[letter_id])
+            same = all(dead.headers.get(name) == copy.headers[name] for name in _COPIED)
+            return same and (copy.subject, copy.body) == (dead.subject, dead.body)
+        original = mail.get(entry.original_seq)
+        if entry.mailbox not in self.performers or original is None:
+            return False
+        return (
+            letter_id == dead_id(entry.mailbox, original.seq)
+            and subjects.parts_of(original.subject).to == entry.mailbox
+            and (entry.original_subject, entry.mission, entry.body)
+            == (original.subject, subjects.mission_of(original.subject), original.body)
+        )
+
     def refuse(self, stored: Stored, mailbox: str) -> None:
         """Remember what a performer complains of mail that nobody can read."""
         try:
@@ -255,8 +336,8 @@ class _Verifier:
         except BadMail as error:
             cause = cause_of_unreadable(stored, stored.time_ns)
             dead = DeadLetter(error.reason, error.detail, "")
-            for letter in complaint(self.table, mailbox, 0, stored, dead, cause):
-                self.expected[letter.headers["ce-id"]] = letter
+            told = complaint(self.table, mailbox, 0, stored, dead, cause)
+            self._remember(mailbox, Decision(stored, told, dead))
 
 
 def _name(address: Address, message_id: str) -> tuple[str, str, str, str]:
@@ -270,21 +351,27 @@ def letter_id_of(answer: Mail, asked_by: str, order_id: str, ordinal: int | str)
 
 def _is_fold(content: bytes, fold: Fold[Any]) -> bool:
     snapshot = fold.snapshot()
-    return content == snapshot or bool(msgspec.json.decode(content) == msgspec.json.decode(snapshot))
+    try:
+        return content == snapshot or bool(msgspec.json.decode(content) == msgspec.json.decode(snapshot))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def verify(
     messages: Sequence[Stored],
     table: Table,
     roles: Mapping[str, Role[Any]],
-    blob_of: Callable[[Ref], bytes],
-    ordinal_of: OrdinalOf = _only_one,
+    blob_of: Callable[[Ref], bytes | None],
+    performers: Performers = Performers(),
+    dead: Sequence[Stored] = (),
 ) -> Report:
     """Fold messages again, all of a company or all of one mission, and report what is not explained.
 
+    `dead` are the dead letters of the same.
+
     Without the mail of the company, leave its roles out of `roles`.
     """
-    verifier = _Verifier(table, roles, blob_of, ordinal_of)
+    verifier = _Verifier(table, roles, blob_of, performers, messages)
     mail: dict[tuple[str, str], list[Stored]] = {}
     orders = {(mailbox.name, kind) for mailbox in table.mailboxes for kind in mailbox.orders}
     for stored in messages:
@@ -307,6 +394,7 @@ def verify(
         older=verifier.older,
         copies=tuple(verifier.copies),
         findings=tuple(sorted(verifier.findings, key=lambda finding: finding.seq)),
+        dead=verifier.explain_dead(dead, messages),
     )
 
 
@@ -325,7 +413,7 @@ def _older_only(
             continue
         key = (address.sender, _key_of(table, address.sender, address))
         version = version_of(stored)
-        if address.kind == CHECKPOINT:
-            version = msgspec.json.decode(stored.body, type=Checkpoint).version
+        if (checkpoint := checkpoints.read(stored)) is not None:
+            version = checkpoint.version
         newest[key] = max(newest.get(key, 0), version)
     return [key for key, version in newest.items() if 0 < version < roles[key[0]].version]

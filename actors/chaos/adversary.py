@@ -219,9 +219,9 @@ class Adversary:
         return digest(address.mission, address.sender, cause, address.to, row.to, row.kind, 0)
 
 
-def _raw(*tokens: str) -> str:
+def _raw(*tokens: str) -> subjects.Subject:
     """Return a subject of any tokens: who was taken over does not use our grammar."""
-    return ".".join(("coo", *tokens))
+    return subjects.Subject(".".join(("coo", *tokens)))
 
 
 def _address(tokens: Sequence[str]) -> subjects.Address:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 from collections.abc import Callable
@@ -19,11 +20,11 @@ from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import CALM, PROFILES, ChaosCarrier, Fate, Odds
 from actors.chaos.recorded import RECORDED, RecordedBackend
 from actors.company import loops, role, serve
-from actors.performers.purse import ordinal_of
+from actors.performers.proofs import PERFORMERS
 from actors.table import TABLE
 from bus.blobs import chunks_of
 from bus.envelope import Stored, open_letter
-from bus.errors import NewerVersion
+from bus.errors import NewerVersion, NotAToken
 from bus.fold import Role
 from bus.memory import MemoryServer
 from bus.subjects import parts_of
@@ -388,12 +389,18 @@ def _check_ending(ending: Ending, calm: Ending) -> None:
 def verified(simulation: Simulation) -> Report:
     """Fold a simulation's log again."""
 
-    def blob_of(ref: Ref) -> bytes:
-        stored = {chunk.subject: chunk.body for chunk in simulation.server.stream("COO_BLOBS").messages}
-        return b"".join(stored[subject] for subject in chunks_of(ref))
+    chunks = {chunk.subject: chunk.body for chunk in simulation.server.stream("COO_BLOBS").messages}
+
+    def blob_of(ref: Ref) -> bytes | None:
+        try:
+            content = b"".join(chunks[subject] for subject in chunks_of(ref))
+        except (KeyError, NotAToken):
+            return None
+        return content if hashlib.sha256(content).hexdigest() == ref.digest else None
 
     log = simulation.server.stream("COO").messages
-    return verify(log, TABLE, simulation.newest, blob_of, ordinal_of)
+    dead = simulation.server.stream("COO_DLQ").messages
+    return verify(log, TABLE, simulation.newest, blob_of, PERFORMERS, dead)
 
 
 def _check_log(simulation: Simulation) -> None:
@@ -402,6 +409,8 @@ def _check_log(simulation: Simulation) -> None:
     for finding in report.findings:
         if finding.seq not in simulation.bad_bills:
             raise Failed(f"not explained: {finding}")
+    if report.dead:
+        raise Failed(f"a dead letter is none: {report.dead[0]}")
 
 
 @cache

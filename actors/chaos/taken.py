@@ -169,6 +169,12 @@ def check_named(company: TakenCompany) -> None:
     wrong = misnamed(company.server.stream("COO").messages, company.forged["COO"], found)
     if wrong:
         raise Failed(wrong)
+    buried = {finding.seq for finding in report.dead}
+    if buried - company.forged["COO_DLQ"].keys():
+        raise Failed(f"an honest dead letter is named: {report.dead}")
+    for seq, message in company.forged["COO_DLQ"].items():
+        if seq not in buried and message.headers.get("ce-id", "").startswith(NEW_ID):
+            raise Failed(f"a forged dead letter is not named: {message}")
 
 
 def misnamed(log: Sequence[Stored], forged: Collection[int], found: Mapping[int, str]) -> str:

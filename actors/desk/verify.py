@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -46,28 +47,40 @@ async def _verify(
     from actors.company import role
     from actors.desk.connection import connected
     from actors.desk.record import find_mission, pages
-    from actors.desk.screen import out, out_json
-    from actors.performers.purse import ordinal_of
+    from actors.desk.screen import out, out_json, plain
+    from actors.performers.proofs import PERFORMERS
     from actors.table import TABLE
-    from bus.subjects import ANY, MAIL_STREAM, mission_filter
+    from bus.subjects import (
+        ANY,
+        DLQ_STREAM,
+        EVERY_DEAD_LETTER,
+        MAIL_STREAM,
+        dead_letter_filter,
+        mission_filter,
+    )
     from bus.verify import verify as check
 
     async with connected(data_dir, server) as carrier:
-        pattern = mission_filter(ANY if everything else await find_mission(carrier, mission))
+        name = "" if everything else await find_mission(carrier, mission)
+        pattern = mission_filter(name or ANY)
+        dead_pattern = EVERY_DEAD_LETTER if everything else dead_letter_filter(mission=name)
+        dead = [stored async for page in pages(carrier, DLQ_STREAM, dead_pattern) for stored in page]
+        # Read after their copies: so the mail of each is there.
         messages = [stored async for page in pages(carrier, MAIL_STREAM, pattern) for stored in page]
         contents = await _contents(carrier, messages)
     roles = {name: role(name) for name in ROLES if everything or TABLE.mailbox(name).per == "mission"}
-    report = check(messages, TABLE, roles, lambda ref: contents[ref], ordinal_of)
+    report = check(messages, TABLE, roles, contents.get, PERFORMERS, dead)
     if as_json:
         out_json(msgspec.to_builtins(report))
     else:
         out(_told(report))
-    if report.findings:
-        first = report.findings[0]
-        why = f"message {first.seq}, {first.subject}: {first.why}"
-        raise DeskError(
-            Exit.FAILED, f"Not explained: {why}.", "See it: nats stream get COO " + str(first.seq)
-        )
+    for stream, findings in ((MAIL_STREAM, report.findings), (DLQ_STREAM, report.dead)):
+        if findings:
+            first = findings[0]
+            why = f"message {first.seq} of {stream}, {first.subject}: {first.why}"
+            raise DeskError(
+                Exit.FAILED, f"Not explained: {plain(why)}.", f"See it: nats stream get {stream} {first.seq}"
+            )
 
 
 def _told(report: Report) -> str:
@@ -76,21 +89,19 @@ def _told(report: Report) -> str:
     return (
         f"{report.messages} messages: {report.letters} letters and {report.checkpoints} checkpoints folded "
         f"again{copies}, {len(report.findings) or 'none'} not explained"
+        + (f", {len(report.dead)} dead letters that are none" if report.dead else "")
     )
 
 
 async def _contents(carrier: JetStreamCarrier, messages: list[Stored]) -> dict[Ref, bytes]:
-    """Fetch the blobs of checkpoints that were too big for a body."""
-    import msgspec
-
+    """Fetch the blobs of checkpoints that were too big for a body; what is not there is left out."""
     from bus import blobs
-    from bus.subjects import parts_of
-    from bus.table import CHECKPOINT, Checkpoint
+    from bus.checkpoints import read
+    from bus.errors import BlobMismatch, NotAToken
 
     refs: dict[Any, bytes] = {}
-    for stored in messages:
-        if parts_of(stored.subject).kind == CHECKPOINT:
-            blob = msgspec.json.decode(stored.body, type=Checkpoint).blob
-            if blob is not None:
-                refs[blob] = await blobs.get(carrier, blob)
+    for checkpoint in filter(None, map(read, messages)):
+        if checkpoint.blob is not None and checkpoint.blob not in refs:
+            with suppress(BlobMismatch, NotAToken):
+                refs[checkpoint.blob] = await blobs.get(carrier, checkpoint.blob)
     return refs

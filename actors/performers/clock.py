@@ -172,7 +172,7 @@ class Clock:
             return
         if not isinstance(mail.message, m.Wake):
             return
-        wake = _open(mail, mail.message)
+        wake = opened(mail, mail.message)
         waiting = sum(other.mission == wake.mission for other in self._wakes.open.values())
         if waiting >= MAX_WAKES and wake.place not in self._wakes.open:
             dead = DeadLetter("too_many_wakes", f"{wake.mission} has {waiting} open wakes", "")
@@ -226,7 +226,7 @@ class Clock:
         self._since_checkpoint = 0
 
 
-def _open(mail: Mail, wake: m.Wake) -> OpenWake:
+def opened(mail: Mail, wake: m.Wake) -> OpenWake:
     return OpenWake(
         mission=mail.mission,
         sender=mail.sender,

@@ -21,7 +21,7 @@ from actors.company import role
 from actors.desk.guardmail import read_letters
 from actors.desk.proof import prove
 from actors.desk.record import read_record
-from actors.performers.purse import ordinal_of
+from actors.performers.proofs import PERFORMERS
 from actors.table import TABLE
 from bus import blobs
 from bus.envelope import Mail, Stored, open_mail
@@ -216,7 +216,7 @@ async def check(company: Company, roles: dict[str, Role[Any]]) -> None:
         if checkpoint.blob is not None:
             contents[checkpoint.blob] = await blobs.get(company.ceo, checkpoint.blob)
     report = verify(
-        log, TABLE, {name: roles.get(name) or role(name) for name in ROLES}, contents.__getitem__, ordinal_of
+        log, TABLE, {name: roles.get(name) or role(name) for name in ROLES}, contents.__getitem__, PERFORMERS
     )
     assert report.findings == ()
     guard = roles.get("budget") or role("budget")
