@@ -11,7 +11,7 @@ from bus import blobs, burials, subjects
 from bus.envelope import MAX_BODY_BYTES, MAX_DEPTH, Outgoing, Stored, base_headers, depth_of, digest, encode
 from bus.errors import BuriedLater, NewerVersion
 from bus.fold import Fold, Role
-from bus.ports import Carrier
+from bus.ports import Behind, Carrier
 from bus.subjects import ANY, MAIL_STREAM
 from bus.table import CHECKPOINT, Checkpoint, Table
 
@@ -67,8 +67,12 @@ async def _newest(carrier: Carrier, role: str, key: str) -> Checkpoint | None:
         return None
     newest = _decode(last)
     read_to = newest.position
+    behind = Behind(MAIL_STREAM, last.seq)
     while read_to < last.seq:
-        for stored in await carrier.read(MAIL_STREAM, subjects.only(subject), read_to + 1):
+        page = await carrier.read(MAIL_STREAM, subjects.only(subject), read_to + 1)
+        if not page:
+            await behind.wait()
+        for stored in page:
             newest = max(newest, _decode(stored), key=lambda one: (one.version, one.position))
             read_to = stored.seq
     return newest

@@ -100,6 +100,17 @@ class Unreachable(BusError):
     """The world's: no server answered."""
 
 
+class ReadEndsEarly(BusError):
+    """The world's: the log ends, for whoever reads it, before a message that is known to be in it."""
+
+    def __init__(self, stream: str, seq: int, times: int) -> None:
+        self.stream = stream
+        self.seq = seq
+        super().__init__(
+            f"message {seq} is in {stream}, but was not there in {times} reads: the log cannot be trusted now"
+        )
+
+
 class Unknown(BusError):
     """The world's: no answer in time, so the publish may or may not have happened. Safe to repeat."""
 

@@ -20,7 +20,7 @@ from bus.errors import BuriedLater, DecisionChanged, NewerVersion, Quarantined
 from bus.fold import Decision, Role, misaddressed
 from bus.past import Past
 from bus.poison import Deaths, Unmarked, decide, kills
-from bus.ports import BEHIND_S, Carrier, Consumer, Delivery
+from bus.ports import Behind, Carrier, Consumer, Delivery
 from bus.progress import HALTED_NAK_S, Entry, Key, Nobody, Path
 from bus.publisher import Publisher, publish_surely
 from bus.saving import Saver
@@ -218,6 +218,7 @@ class RoleLoop:
         """Bring a key's fold up to a mail, reading what may be missing from the log."""
         if key.fold is None:
             await self._load(key, stored.seq)
+        behind = Behind(MAIL_STREAM, stored.seq)
         while key.error is None and key.fold is not None and key.fold.position < stored.seq:
             if key.ahead and key.ahead[0].seq <= stored.seq:
                 await self._fold_read(key, key.ahead.popleft())
@@ -229,7 +230,7 @@ class RoleLoop:
             ):
                 await self._fold_read(key, stored)
             else:
-                await self._read_ahead(key)
+                await self._read_ahead(key, behind)
         key.in_log = None
 
     async def _load(self, key: Key, seq: int) -> None:
@@ -251,10 +252,16 @@ class RoleLoop:
             assert killer is not None
             self._quarantine(key, killer)
 
-    async def _read_ahead(self, key: Key) -> None:
+    async def _read_ahead(self, key: Key, behind: Behind) -> None:
+        """Read on; what is waited for is neither in what was read before, nor was it left out there."""
+        if key.ahead:
+            key.ahead.clear()
+            assert key.fold is not None
+            key.complete_to = key.fold.position
+            await behind.wait()
         page = await self._past.mail(key.name, key.complete_to + 1)
         if not page:
-            await asyncio.sleep(BEHIND_S)
+            await behind.wait()
             return
         key.ahead.extend(page)
         key.complete_to = page[-1].seq

@@ -18,6 +18,7 @@ from bus.ports import Handler, PubAck
 from bus.refusals import is_permitted, refusal, refusal_of_new
 from bus.subjects import Filter, Subject, mailbox_filter, matches
 from bus.topology import DurableConsumer, Stream, Topology
+from bus.wire import head_of, header_in, raw_headers, stored_as, text_of
 
 
 class MemoryServer:
@@ -51,19 +52,24 @@ class MemoryServer:
     def load(self, stream: str, messages: Sequence[Stored]) -> None:
         """Take over what another server's stream held, times included. Nothing of it counts as acked."""
         for stored in messages:
-            message = Outgoing(Subject(stored.subject), stored.headers, stored.body)
-            ack = self._streams[stream].append(message, stored.time_ns)
+            raw = raw_headers(stored.headers)
+            ack = self._streams[stream].append(stored.subject, raw, stored.body, stored.time_ns)
             assert ack == (stored.seq, False), f"{stream} has a gap or a copy at {stored.seq}"
             self._offer(stream, ack.seq)
 
     def store(self, message: Outgoing) -> PubAck:
-        spec = self._topology.stream_of(message.subject)
+        return self.write(message.subject.encode(), raw_headers(message.headers), message.body)
+
+    def write(self, subject: bytes, raw: bytes, body: bytes) -> PubAck:
+        """Store what somebody publishes without this package: any bytes at all."""
+        text = text_of(subject)
+        spec = self._topology.stream_of(text)
         if spec is None:
-            raise NotSetUp(f"no stream stores {message.subject}")
-        ack = self._streams[spec.name].append(message, self.clock())
+            raise NotSetUp(f"no stream stores {text}")
+        ack = self._streams[spec.name].append(text, raw, body, self.clock())
         if not ack.duplicate:
             for _, pattern, on_mail in self.listeners:
-                if matches(pattern, message.subject):
+                if matches(pattern, text):
                     on_mail(self._streams[spec.name].messages[ack.seq - 1])
             self._offer(spec.name, ack.seq)
         return ack
@@ -79,22 +85,24 @@ class _MemoryStream:
         self.spec = spec
         self.messages: list[Stored] = []
         self._ids: dict[str, tuple[int, int]] = {}
+        self._last_id = ""
 
-    def append(self, message: Outgoing, now_ns: int) -> PubAck:
-        if why := refusal(self.spec.name, self.messages, message.subject, message.headers):
-            raise Unknown(f"{message.subject}: {why}")
-        known = self._ids.get(message.headers.get("Nats-Msg-Id", ""))
+    def append(self, subject: str, raw: bytes, body: bytes, now_ns: int) -> PubAck:
+        if why := refusal(self.spec.name, self.messages, subject, raw):
+            raise Unknown(f"{subject}: {why}")
+        message_id = header_in(raw, "Nats-Msg-Id")
+        known = self._ids.get(message_id)
         if known is not None and now_ns - known[1] < self.spec.duplicate_window_s * 1e9:
             return PubAck(known[0], True)
-        if why := refusal_of_new(self.messages, message.headers):
-            raise Unknown(f"{message.subject}: {why}")
-        if self.spec.write_once and any(m.subject == message.subject for m in self.messages):
-            raise Occupied(message.subject)
+        if why := refusal_of_new(self._last_id, raw):
+            raise Unknown(f"{subject}: {why}")
+        if self.spec.write_once and any(m.subject == subject for m in self.messages):
+            raise Occupied(subject)
         seq = len(self.messages) + 1
-        stored = Stored(seq, now_ns, message.subject, dict(message.headers), message.body)
-        self.messages.append(stored)
-        if "Nats-Msg-Id" in message.headers:
-            self._ids[message.headers["Nats-Msg-Id"]] = (seq, now_ns)
+        self.messages.append(stored_as(seq, now_ns, subject, head_of(raw), body))
+        self._last_id = message_id
+        if message_id:
+            self._ids[message_id] = (seq, now_ns)
         return PubAck(seq, False)
 
     def read(self, pattern: str, start: int, batch: int) -> list[Stored]:
@@ -269,9 +277,17 @@ class MemoryCarrier:
         await asyncio.sleep(0)
         if not self.alive:
             raise asyncio.CancelledError("this process was killed")
-        if self._allowed is not None and not is_permitted(self._allowed, message.subject):
-            raise NotPermitted("this account", message.subject)
-        return self._server.store(message)
+        return self.write(message.subject.encode(), raw_headers(message.headers), message.body)
+
+    def write(self, subject: bytes, raw: bytes, body: bytes) -> PubAck:
+        """Publish any bytes at all.
+
+        Raises:
+            NotPermitted: whoever is connected may not write there.
+        """
+        if self._allowed is not None and not is_permitted(self._allowed, text_of(subject)):
+            raise NotPermitted("this account", text_of(subject))
+        return self._server.write(subject, raw, body)
 
     async def read(self, stream: str, pattern: Filter, start: int, batch: int = 256) -> list[Stored]:
         await asyncio.sleep(0)
@@ -281,6 +297,11 @@ class MemoryCarrier:
         await asyncio.sleep(0)
         messages = self._server.stream(stream).messages
         return next((stored for stored in reversed(messages) if stored.subject == subject), None)
+
+    async def newest(self, stream: str, pattern: Filter) -> int:
+        await asyncio.sleep(0)
+        messages = self._server.stream(stream).messages
+        return next((stored.seq for stored in reversed(messages) if matches(pattern, stored.subject)), 0)
 
     async def get(self, stream: str, seq: int) -> Stored | None:
         await asyncio.sleep(0)

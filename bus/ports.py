@@ -5,14 +5,38 @@ Two carriers stand behind it, `bus.jetstream` and `bus.memory`; one contract sui
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from bus.envelope import Outgoing, Stored
+from bus.errors import ReadEndsEarly
 from bus.subjects import Filter, Subject
 
 BEHIND_S = 0.02
 """How long to wait for a follower that answered before it had what was delivered."""
+
+_BEHIND_TIMES = 500
+
+
+class Behind:
+    """Waits for a reader that answered before it had what is known to be there, but not for ever."""
+
+    def __init__(self, stream: str, seq: int) -> None:
+        self._stream = stream
+        self._seq = seq
+        self._times = 0
+
+    async def wait(self) -> None:
+        """Wait a moment before the next look.
+
+        Raises:
+            ReadEndsEarly: it has been looked for ten seconds long.
+        """
+        self._times += 1
+        if self._times > _BEHIND_TIMES:
+            raise ReadEndsEarly(self._stream, self._seq, _BEHIND_TIMES)
+        await asyncio.sleep(BEHIND_S)
 
 
 class PubAck(NamedTuple):
@@ -109,6 +133,10 @@ class Carrier(Protocol):
 
     async def last(self, stream: str, subject: Subject) -> Stored | None:
         """Return the last message of exactly this subject."""
+        ...
+
+    async def newest(self, stream: str, pattern: Filter) -> int:
+        """Return the sequence of the last message that matches, 0 if there is none."""
         ...
 
     async def get(self, stream: str, seq: int) -> Stored | None:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from bus.envelope import Outgoing, digest
 from bus.errors import DecisionChanged, Unknown
-from bus.ports import Carrier
+from bus.ports import Behind, Carrier
 from bus.structured import structlog
 from bus.subjects import MAIL_STREAM, lane_of, parse_mail, stream_of
 
@@ -56,8 +56,9 @@ async def publish_surely(carrier: Carrier, message: Outgoing) -> int:
 
 async def _compare(carrier: Carrier, message: Outgoing, seq: int) -> Outgoing | None:
     """Return None if the log holds this letter, or the letter under an id that nobody occupies."""
+    behind = Behind(MAIL_STREAM, seq)
     while (stored := await carrier.get(MAIL_STREAM, seq)) is None:
-        await asyncio.sleep(_FIRST_PAUSE_S)
+        await behind.wait()
     if message.same_as(stored):
         return None
     if stored.subject == message.subject:

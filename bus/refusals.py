@@ -7,15 +7,17 @@ could write on nats-server. A test sends the same messages to both and compares.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from bus.envelope import Stored
 from bus.subjects import matches
+from bus.wire import header_in
 
 _DISABLED = ("Nats-Schedule", "Nats-Incr", "Nats-Batch-Id")
 _DISABLED_LATE = ("Nats-TTL", "Nats-Rollup")
 """Features that no stream of ours has. The late ones are looked at when a message proved to be no copy."""
 
+_ASKS = re.compile(rb"\r\nNats-(?!Msg-Id:)")
 _TTL = re.compile(r"never|[1-9][0-9]*[smh]?", re.ASCII)
 """A time to live that can be read is refused at once, another one late."""
 
@@ -25,30 +27,31 @@ def is_permitted(allowed: Sequence[str], subject: str) -> bool:
     return all(subject.split(".")) and any(matches(pattern, subject) for pattern in allowed)
 
 
-def refusal(stream: str, messages: Sequence[Stored], subject: str, headers: Mapping[str, str]) -> str:
-    """Return why a stream refuses a message, new or a copy; "" if it does not."""
+def refusal(stream: str, messages: Sequence[Stored], subject: str, raw: bytes) -> str:
+    """Return why a stream refuses a message with these headers, new or a copy; "" if it does not."""
+    if _ASKS.search(raw) is None:
+        return ""
     for name in _DISABLED:
-        if headers.get(name):
+        if header_in(raw, name):
             return f"{name} is disabled"
-    if _TTL.fullmatch(headers.get("Nats-TTL", "")):
+    if _TTL.fullmatch(header_in(raw, "Nats-TTL")):
         return "Nats-TTL is disabled"
-    if (headers.get("Nats-Expected-Stream") or stream) != stream:
+    if (header_in(raw, "Nats-Expected-Stream") or stream) != stream:
         return "expected stream does not match"
-    if (expected := headers.get("Nats-Expected-Last-Sequence")) and _number(expected) != len(messages):
+    if (expected := header_in(raw, "Nats-Expected-Last-Sequence")) and _number(expected) != len(messages):
         return "wrong last sequence"
-    if expected := headers.get("Nats-Expected-Last-Subject-Sequence"):
+    if expected := header_in(raw, "Nats-Expected-Last-Subject-Sequence"):
         own = [one.seq for one in messages if one.subject == subject]
         if _number(expected) != (own[-1] if own else 0):
             return "wrong last sequence of this subject"
     return ""
 
 
-def refusal_of_new(messages: Sequence[Stored], headers: Mapping[str, str]) -> str:
+def refusal_of_new(last_id: str, raw: bytes) -> str:
     """Return why a stream does not store a message that is no copy; "" if it does."""
-    expected_id = headers.get("Nats-Expected-Last-Msg-Id")
-    if expected_id and expected_id != (messages[-1].headers.get("Nats-Msg-Id", "") if messages else ""):
+    if (header_in(raw, "Nats-Expected-Last-Msg-Id") or last_id) != last_id:
         return "wrong last message id"
-    return next((f"{name} is disabled" for name in _DISABLED_LATE if headers.get(name)), "")
+    return next((f"{name} is disabled" for name in _DISABLED_LATE if header_in(raw, name)), "")
 
 
 def _number(text: str) -> int:

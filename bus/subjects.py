@@ -149,8 +149,10 @@ STORES: Final = {
 EVERY_DEAD_LETTER: Final = Filter(STORES[DLQ_STREAM])
 """Everything in the dead letters, well formed or not."""
 
-HINTED: Final = ("coo.m.*.*.*.*", "coo.hint.{{wildcard(2)}}.{{wildcard(1)}}")
-"""What the server announces, and where."""
+
+def hinted(sender: Wanted = ANY) -> tuple[Filter, str]:
+    """Return what the server announces, everything or the mail of one sender, and where it does."""
+    return mail_filter(sender=sender), "coo.hint.{{wildcard(2)}}.{{wildcard(1)}}"
 
 
 # -- taking apart ---------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bus import subjects
-from bus.subjects import BLOB_STREAM, DLQ_STREAM, MAIL_STREAM, Filter, mailbox_filter, matches
-from bus.table import Mailbox, Table
+from bus.subjects import ANY, BLOB_STREAM, DLQ_STREAM, MAIL_STREAM, Filter, mailbox_filter, matches
+from bus.table import BURIED, CHECKPOINT, Mailbox, Table
 
 SECOND_NS = 1_000_000_000
 
@@ -65,7 +65,7 @@ def topology(
             subjects=(subjects.STORES[MAIL_STREAM],),
             description="Every message of every mission, in one order",
             duplicate_window_s=duplicate_window_s,
-            hints=subjects.HINTED,
+            hints=_hints(table),
         ),
         Stream(
             name=BLOB_STREAM,
@@ -92,6 +92,21 @@ def topology(
         for mailbox in table.mailboxes
     )
     return Topology(streams, consumers)
+
+
+def _hints(table: Table) -> tuple[str, str]:
+    """Announce the mail that is read and not delivered; of its sender alone, where that is one.
+
+    nats-server (2.15.1) dies of a message with one byte of headers, if it is to announce it. So only the
+    process that anybody waits for can have it announce something.
+    """
+    orders = {mailbox.name: mailbox.orders for mailbox in table.mailboxes if mailbox.orders}
+    waited_for = {
+        row.sender
+        for row in table.rows
+        if row.to in orders and row.kind not in (*orders[row.to], CHECKPOINT, BURIED)
+    }
+    return subjects.hinted(waited_for.pop() if len(waited_for) == 1 else ANY)
 
 
 def filters_of(mailbox: Mailbox) -> tuple[Filter, ...]:

@@ -73,6 +73,9 @@ class Performers(NamedTuple):
     proofs: Mapping[str, Callable[[Sequence[Stored]], Proof]] = {}
 
 
+UNKNOWN = Performers()
+
+
 _COPIED = ("coo-dlq-subject", "coo-dlq-seq", "coo-dlq-reason")
 
 
@@ -362,7 +365,7 @@ def verify(
     table: Table,
     roles: Mapping[str, Role[Any]],
     blob_of: Callable[[Ref], bytes | None],
-    performers: Performers = Performers(),
+    performers: Performers = UNKNOWN,
     dead: Sequence[Stored] = (),
 ) -> Report:
     """Fold messages again, all of a company or all of one mission, and report what is not explained.

@@ -7,7 +7,6 @@ the checkpoint anew as its own, which no process of the lower version folds past
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from bus.envelope import Stored
 from bus.errors import DecisionChanged, NewerVersion, Quarantined
 from bus.fold import Decision, Fold, Role
 from bus.poison import Deaths, decide, kills
-from bus.ports import BEHIND_S, Carrier
+from bus.ports import Behind, Carrier
 from bus.publisher import publish_surely
 from bus.subjects import MAIL_STREAM, Wanted, lane_of, mailbox_filter
 
@@ -94,6 +93,7 @@ class Predecessor:
 
     async def _compare(self, trial: Fold[Any], earlier: Earlier, seq: int) -> None:
         pattern = mailbox_filter(self._role.name, self._mission)
+        behind = Behind(MAIL_STREAM, seq)
         while True:
             page = await self._carrier.read(MAIL_STREAM, pattern, trial.position + 1)
             for stored in page:
@@ -103,7 +103,7 @@ class Predecessor:
             if not page and trial.position >= seq:
                 return
             if not page:
-                await asyncio.sleep(BEHIND_S)
+                await behind.wait()
 
     async def _letters(self, start: int) -> list[Stored]:
         """Read the letters that the role decided, from a sequence on; what was replayed is not its own."""

@@ -11,12 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from random import Random
+from typing import NamedTuple
 
 from actors.chaos.garbage import Garbage
 from bus import subjects
 from bus.envelope import Outgoing, Stored, base_headers, digest
 from bus.errors import BadMail
 from bus.table import Row, Table
+from bus.wire import raw_headers
 
 ODD_NAMES = (
     *("*", ">", "m*", "*m", "**", ".", "M-2", "-", "_", "$JS", "null", "None", "__proto__", "é", "\u202e"),
@@ -47,6 +49,27 @@ _KEPT = 300
 _TIME_NS = 1_800_000_000_000_000_000
 
 
+_ODD_LINES = (
+    *(b"ce-id: a\r\nce-id: b", b"Nats-Sequence: 1\r\nNats-Sequence: 2", b"no colon", b": no name", b"x:"),
+    *(b"\xff\xfe: \xff", b"x: \xe2\x28\xa1", b"x: a\r\n folded", b"Status: 404\r\nstatus: 500", b"\r", b"\n"),
+    *(b"coo-at:\t9", b"NATS/1.0 503", b"x: " + b"y" * 30_000, b"coo-version: =?utf-8?q?9?=", b"\x00: \x00"),
+)
+"""Header lines that no library would send."""
+
+
+class Forged(NamedTuple):
+    """A message as somebody writes it: any bytes."""
+
+    subject: bytes
+    raw: bytes
+    body: bytes
+
+    @property
+    def is_new(self) -> bool:
+        """Whether its id is one that follows from nothing in the log."""
+        return f"ce-id: {NEW_ID}".encode() in self.raw
+
+
 class Adversary:
     """Plays one taken process. It names no mission of `spared`, and most often one of `named`."""
 
@@ -74,8 +97,15 @@ class Adversary:
             self._by_kind.setdefault(tokens[4], []).append(stored.body)
             del self._by_kind[tokens[4]][:-20]
 
-    def message(self) -> Outgoing:
+    def message(self) -> Forged:
         """Return the next message."""
+        made = self._made()
+        raw = raw_headers(made.headers)
+        if self.chance.random() < 0.1:
+            raw = raw[:-2] + self.chance.choice(_ODD_LINES) + b"\r\n\r\n"
+        return Forged(made.subject.encode(), raw, made.body)
+
+    def _made(self) -> Outgoing:
         self._count += 1
         drawn = self.chance.random()
         if drawn < 0.06:

@@ -116,6 +116,10 @@ class ChaosCarrier:
         await self._fate.step()
         return await self._carrier.last(stream, subject)
 
+    async def newest(self, stream: str, pattern: Filter) -> int:
+        await self._fate.step()
+        return await self._carrier.newest(stream, pattern)
+
     async def get(self, stream: str, seq: int) -> Stored | None:
         await self._fate.step()
         return await self._carrier.get(stream, seq)

@@ -20,13 +20,13 @@ import structlog
 
 from actors import messages as m
 from actors.chaos import simulation as core
-from actors.chaos.adversary import NEW_ID, Adversary
+from actors.chaos.adversary import NEW_ID, Adversary, Forged
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import PROFILES, Odds
 from actors.chaos.simulation import Failed, Simulation
 from actors.table import TABLE
 from bus import authority, subjects
-from bus.envelope import Outgoing, Stored
+from bus.envelope import Stored
 from bus.errors import Occupied, Unknown
 
 SPARED, NAMED = "m-1", "m-2"
@@ -68,7 +68,7 @@ class TakenCompany(Simulation):
     def __init__(self, seed: int, odds: Odds, process: str, messages: int = MESSAGES) -> None:
         super().__init__(seed, odds)
         self.process = process
-        self.forged: dict[str, dict[int, Outgoing]] = {"COO": {}, "COO_BLOBS": {}, "COO_DLQ": {}}
+        self.forged: dict[str, dict[int, Forged]] = {"COO": {}, "COO_BLOBS": {}, "COO_DLQ": {}}
         self._adversary = Adversary(TABLE, process, Random(f"{seed} {process}"), [NAMED], [SPARED])
         self._left = messages
         self._spared: dict[str, list[tuple[Stored, Any]]] = {}
@@ -104,9 +104,9 @@ class TakenCompany(Simulation):
             heard = len(log)
             message = self._adversary.message()
             try:
-                ack = await carrier.publish(message)
+                ack = carrier.write(*message)
                 if not ack.duplicate:
-                    self.forged[_stream(message.subject)][ack.seq] = message
+                    self.forged[stream_of(message)][ack.seq] = message
             except (Unknown, Occupied):
                 pass
             self._left -= 1
@@ -133,8 +133,9 @@ class TakenCompany(Simulation):
         return len(log) > _QUIET_MESSAGES and log[-_QUIET_MESSAGES].time_ns < since_ns
 
 
-def _stream(subject: str) -> str:
-    return {"b": "COO_BLOBS", "dlq": "COO_DLQ"}.get(subject.split(".")[1], "COO")
+def stream_of(message: Forged) -> str:
+    """Return the stream in which a message is stored."""
+    return {b"b": "COO_BLOBS", b"dlq": "COO_DLQ"}.get(message.subject.split(b".")[1], "COO")
 
 
 def attacked(
@@ -173,7 +174,7 @@ def check_named(company: TakenCompany) -> None:
     if buried - company.forged["COO_DLQ"].keys():
         raise Failed(f"an honest dead letter is named: {report.dead}")
     for seq, message in company.forged["COO_DLQ"].items():
-        if seq not in buried and message.headers.get("ce-id", "").startswith(NEW_ID):
+        if seq not in buried and message.is_new:
             raise Failed(f"a forged dead letter is not named: {message}")
 
 

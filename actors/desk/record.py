@@ -17,7 +17,7 @@ from actors.table import TABLE
 from bus import subjects
 from bus.envelope import Mail, Stored, open_mail, rfc3339
 from bus.errors import BadMail
-from bus.ports import Carrier
+from bus.ports import Behind, Carrier
 from bus.subjects import MAIL_STREAM, Filter
 from bus.table import Error
 
@@ -166,10 +166,22 @@ def decided_at(stored: Stored) -> int:
 async def pages(
     carrier: Carrier, stream: str, pattern: Filter, start: int = 1
 ) -> AsyncIterator[list[Stored]]:
-    """Yield what a stream holds now, page by page, in order."""
-    while page := await carrier.read(stream, pattern, start):
-        yield page
-        start = page[-1].seq + 1
+    """Yield what a stream holds now, page by page, in order.
+
+    Raises:
+        ReadEndsEarly: it ends before a message that is known to be there.
+    """
+    known = await carrier.newest(stream, pattern)
+    behind = Behind(stream, known)
+    while True:
+        page = await carrier.read(stream, pattern, start)
+        if page:
+            yield page
+            start = page[-1].seq + 1
+        elif start > known:
+            return
+        else:
+            await behind.wait()
 
 
 async def read_record(carrier: Carrier, name: str) -> Record:

@@ -69,7 +69,7 @@ class WakeProof:
         )
 
     def _is_over(self, wake: OpenWake, before: int) -> bool:
-        """Say why a wake may not be open any more: it has its tick, its mission is over, there are too many."""
+        """Say whether a wake may be open no more: ticked, its mission over, or one of too many."""
         done = self._done.get((wake.mission, f"{wake.sender}/{wake.id}"), before)
         closed = self._closed.get(wake.mission, before)
         return min(done, closed) < before or self._asked[wake.mission] > MAX_WAKES

@@ -20,7 +20,7 @@ from bus import blobs, subjects
 from bus.envelope import Cause, Mail, Stored, open_mail, seal
 from bus.errors import DecisionChanged
 from bus.hints import Hints
-from bus.ports import Carrier
+from bus.ports import Behind, Carrier
 from bus.publisher import publish_surely
 from bus.structured import structlog
 from bus.subjects import MAIL_STREAM
@@ -232,8 +232,12 @@ class Purse:
         sent = m.Sent(attempt=granted.attempt, nonce=self._nonce, microusd=granted.microusd)
         seq = await self._write(order, sent)
         start, now_ns = granted_at, 0
+        behind = Behind(MAIL_STREAM, seq)
         while True:  # a read is complete only when it returned what we know to be there
-            for stored in await self._carrier.read(MAIL_STREAM, subjects.mailbox_filter("budget"), start):
+            page = await self._carrier.read(MAIL_STREAM, subjects.mailbox_filter("budget"), start)
+            if not page:
+                await behind.wait()
+            for stored in page:
                 start = stored.seq + 1
                 now_ns = max(now_ns, stored.time_ns)
                 if self._is_word_on(order, stored, granted.attempt):

@@ -132,7 +132,9 @@ class JetStreamCarrier:
         )
         await apart(connecting)
         self._inbox = self.nc.new_inbox()
-        await self.nc.subscribe(f"{self._inbox}.*", cb=self._on_answer, pending_msgs_limit=-1)
+        await self.nc.subscribe(
+            f"{self._inbox}.*", cb=self._on_answer, pending_msgs_limit=-1, pending_bytes_limit=-1
+        )
 
     # -- what the connection says -------------------------------------------------------------------
 
@@ -227,6 +229,10 @@ class JetStreamCarrier:
         found = await self._ask(stream, {"last_by_subj": subject})
         return found[0] if found else None
 
+    async def newest(self, stream: str, pattern: Filter) -> int:
+        found = await self._ask(stream, {"last_by_subj": pattern})
+        return found[0].seq if found else 0
+
     async def get(self, stream: str, seq: int) -> Stored | None:
         found = await self._ask(stream, {"seq": seq})
         return found[0] if found else None
@@ -268,7 +274,8 @@ class JetStreamCarrier:
 
     async def listen(self, mailbox: str, on_mail: Callable[[Stored], None]) -> None:
         async def hint(msg: Msg) -> None:
-            on_mail(stored_in(msg.headers or {}, msg.data))
+            if (stored := stored_in(msg)) is not None:
+                on_mail(stored)
 
         await self.nc.subscribe(subjects.hint_filter(mailbox), cb=hint)
         with contextlib.suppress(nats.errors.Error, TimeoutError):  # it is sent again at a reconnect

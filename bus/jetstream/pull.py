@@ -8,10 +8,10 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from bus.envelope import Stored
 from bus.errors import NotSetUp
-from bus.jetstream.natspy import Msg, Subscription, nats
+from bus.jetstream.natspy import Msg, Subscription, nats, raw_of
 from bus.ports import Handler
+from bus.wire import head_of, stored_as
 
 if TYPE_CHECKING:
     from bus.jetstream.carrier import JetStreamCarrier
@@ -37,7 +37,7 @@ class _Delivery:
         self.consumer_seq = consumer_seq
         self.first = delivered == 1
         self.done = False
-        self.stored = Stored(seq, time_ns, msg.subject, msg.headers or {}, msg.data)
+        self.stored = stored_as(seq, time_ns, msg.subject, head_of(raw_of(msg)), msg.data)
 
     def ack(self) -> None:
         self._finish(b"+ACK", handled=True)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract_world import TOY
+from contract_world import TOY, hand_write
 
 from actors.server import NatsServer, find
 from bus import setup
+from bus.errors import Unknown
 from bus.jetstream import connect
 from bus.memory import MemoryServer
 from bus.table import Table
@@ -22,9 +23,14 @@ ACK_WAIT_S = 1.0
 
 @dataclass
 class World:
-    """A log that carriers can be connected to, and killed."""
+    """A log that carriers can be connected to, and killed.
+
+    `write` stores bytes as a taken actor can, under a subject and with headers of its own making, and returns
+    the sequence, 0 if the server does not take them.
+    """
 
     connect: Callable[[], Awaitable[Any]]
+    write: Callable[[bytes, bytes, bytes], Awaitable[int]]
     kill: Callable[[Any], Awaitable[None]]
     carriers: list[Any] = field(default_factory=list)
 
@@ -59,7 +65,13 @@ async def world(
         async def kill(carrier: Any) -> None:
             carrier.kill()
 
-        world = World(attach, kill)
+        async def write(subject: bytes, raw: bytes, body: bytes) -> int:
+            try:
+                return server.write(subject, raw, body).seq
+            except Unknown:
+                return 0
+
+        world = World(attach, write, kill)
         yield world
         for carrier in world.carriers:
             await carrier.close()
@@ -75,7 +87,10 @@ async def world(
         async def kill(carrier: Any) -> None:
             await carrier.nc.close()
 
-        world = World(attach, kill)
+        async def write(subject: bytes, raw: bytes, body: bytes) -> int:
+            return await hand_write(nats.url, subject, raw, body)
+
+        world = World(attach, write, kill)
         await setup.apply(await world.carrier(), shape)
         yield world
         for carrier in world.carriers:

@@ -26,13 +26,14 @@ sys.path += [str(FOLDER.parent), str(FOLDER.parent / "acceptance")]
 
 import msgspec  # noqa: E402
 from running import Company, in_loop, running_company  # noqa: E402
+from wire import Wire  # noqa: E402
 
 from actors import messages as m  # noqa: E402
 from actors.chaos.adversary import Adversary  # noqa: E402
-from actors.chaos.taken import blamed, misnamed  # noqa: E402
+from actors.chaos.taken import blamed, misnamed, stream_of  # noqa: E402
 from actors.desk.order import Wish, publish, resolve  # noqa: E402
 from actors.table import TABLE  # noqa: E402
-from bus.envelope import Outgoing, Stored  # noqa: E402
+from bus.envelope import Stored  # noqa: E402
 from bus.jetstream import connect  # noqa: E402
 from bus.subjects import address_of, mission_filter  # noqa: E402
 
@@ -44,63 +45,6 @@ GOALS = (
 )
 LONGEST_S = 600
 ROOM = {"COO_LIMITS__DAILY_USD": "10000", "COO_LIMITS__MONTHLY_USD": "10000", "COO_LIMITS__SLOTS": "50"}
-ODD_LINES = (
-    *(b"ce-id: a\r\nce-id: b", b"Nats-Sequence: 1\r\nNats-Sequence: 2", b"no colon", b": no name", b"x:"),
-    *(
-        b"\xff\xfe: \xff",
-        b"x: \xe2\x28\xa1",
-        b"x: a\r\n folded",
-        b"Status: 404\r\nstatus: 500",
-        b"\x00: \x00",
-    ),
-    *(b"coo-at:\t9", b"NATS/1.0 503", b"x: " + b"y" * 30_000, b"coo-version: =?utf-8?q?9?="),
-)
-
-
-class Wire:
-    """One bare connection: it publishes bytes, and says what the server made of each."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, inbox: str) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._inbox = inbox
-        self._count = 0
-
-    @classmethod
-    async def open(cls, url: str, user: str, password: str) -> Wire:
-        host, port = url.removeprefix("nats://").split(":")
-        reader, writer = await asyncio.open_connection(host, int(port), limit=2**22)
-        login = {"user": user, "pass": password, "headers": True, "verbose": False, "lang": "none"}
-        wire = cls(reader, writer, f"_INBOX_{user}.wire")
-        writer.write(f"CONNECT {json.dumps(login)}\r\nSUB {wire._inbox} 1\r\n".encode())
-        return wire
-
-    async def publish(self, message: Outgoing, odd: bytes = b"") -> int:
-        """Publish, and return the sequence under which it is stored; 0 if it is not."""
-        lines = [f"{name}: {value}".encode() for name, value in message.headers.items()]
-        head = (
-            b"NATS/1.0\r\n" + b"".join(line + b"\r\n" for line in [*lines, *([odd] if odd else [])]) + b"\r\n"
-        )
-        sizes = f"{len(head)} {len(head) + len(message.body)}"
-        start = f"HPUB {message.subject} {self._inbox} {sizes}\r\n".encode()
-        self._writer.write(start + head + message.body + b"\r\n")
-        while True:
-            line = await asyncio.wait_for(self._reader.readline(), 20)
-            verb = line.split(b" ", 1)[0].strip().upper()
-            if verb == b"PING":
-                self._writer.write(b"PONG\r\n")
-            elif verb == b"MSG":
-                said = json.loads((await self._reader.readexactly(int(line.split()[-1]) + 2))[:-2])
-                return 0 if said.get("duplicate") or "error" in said else int(said["seq"])
-            elif verb == b"HMSG":
-                await self._reader.readexactly(int(line.split()[-1]) + 2)
-                return 0
-            elif verb == b"-ERR":
-                raise AssertionError(f"{message.subject!r}: {line!r}")
-            assert line, "the server closed the connection"
-
-    def close(self) -> None:
-        self._writer.close()
 
 
 class Attack:
@@ -135,10 +79,10 @@ class Attack:
                 if n % 10 == 0:
                     await self._hear(reader, adversary)
                 message = adversary.message()
-                odd = self._chance.choice(ODD_LINES) if self._chance.random() < 0.1 else b""
-                if seq := await wire.publish(message, odd):
-                    stream = {"b": "COO_BLOBS", "dlq": "COO_DLQ"}.get(message.subject.split(".")[1], "COO")
-                    self.forged[stream].add(seq)
+                verdict, seq = await wire.publish(*message)
+                assert verdict != "forbidden", message
+                if verdict == "stored":
+                    self.forged[stream_of(message)].add(seq)
             await self._end(reader, adversary)
         finally:
             wire.close()

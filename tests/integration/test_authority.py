@@ -8,6 +8,7 @@ from typing import Any
 
 import nats as natspy
 import pytest
+from contract_world import hand_write
 
 from actors.reference import CONF
 from actors.roles.engineer import ROLE as ENGINEER
@@ -127,6 +128,19 @@ async def test_a_reader_hears_that_its_answer_is_in_the_log(nats: Any, principal
     async with asyncio.timeout(5):
         while [stored.subject for stored in heard] != [subject]:
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("principal", [name for name in ACTORS if name != "budget"])
+async def test_headers_of_one_byte_do_not_end_the_server(nats: Any, principal: str) -> None:
+    url, password = nats.server.url, nats.passwords[principal]
+    before = await (await nats.connect("operator")).api("$JS.API.STREAM.INFO.COO", {})
+    for n, row in enumerate(TABLE.rows_from(own(principal)), 1):
+        subject = subjects.mail("m-1", row.to, row.kind, row.sender).encode()
+        assert await hand_write(url, subject, b"x", b"hi", principal, password) == n
+    reader = await nats.connect("operator")
+    stored = await reader.read("COO", subjects.mission_filter(), 1)
+    assert len(stored) == n
+    assert (await reader.api("$JS.API.STREAM.INFO.COO", {}))["created"] == before["created"]
 
 
 @pytest.mark.parametrize("principal", ACTORS)
