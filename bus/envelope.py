@@ -214,6 +214,14 @@ def open_mail(table: Table, stored: Stored, now_ns: int) -> Mail:
     )
 
 
+def readable(table: Table, stored: Stored) -> Mail | None:
+    """Return a stored message as mail, None if it is none: what a reader of the log passes over."""
+    try:
+        return open_mail(table, stored, stored.time_ns)
+    except BadMail:
+        return None
+
+
 def _decided_at(stored: Stored) -> int:
     """Return where a letter says it was decided, if that can be: before itself."""
     text = stored.headers.get("coo-at", "")

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from bus import deadletters, subjects
-from bus.envelope import Cause, Mail, Outgoing, Stored, cause_of, open_mail, seal
+from bus.envelope import Cause, Mail, Outgoing, Stored, cause_of, open_mail, readable, seal
 from bus.errors import BadLetter, BadMail, BusError, DecisionChanged
 from bus.fold import DeadLetter, cause_of_unreadable, complaint
 from bus.poison import KILLED, MOST_STRIKES, Deaths, Unmarked, marked
@@ -260,9 +260,9 @@ class PerformerLoop:
             page = await self.carrier.read(MAIL_STREAM, pattern, start)
             for stored in page:
                 start = stored.seq + 1
-                message = open_mail(self.table, stored, stored.time_ns).message
-                if halts.at(message) >= newest:
-                    newest, halted = halts.at(message), halts.halted(message)
+                status = readable(self.table, stored)
+                if status is not None and halts.at(status.message) >= newest:
+                    newest, halted = halts.at(status.message), halts.halted(status.message)
             if halted:
                 return newest
             if not page:

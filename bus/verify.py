@@ -216,7 +216,7 @@ class _Verifier:
             except BadMail as error:
                 self.find(stored, str(error))
                 continue
-            name = _name(address, stored.headers.get("ce-id", ""))
+            name = _name(address, stored.headers.get("ce-id") or f"none at {stored.seq}")
             if (first := seen.setdefault(name, stored)) is not stored:
                 if first.seq in self.found:
                     self.find(stored, f"a copy of message {first.seq}, which is not explained")

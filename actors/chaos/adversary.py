@@ -199,7 +199,7 @@ class Adversary:
         chance, number = self.chance, self.chance.choice(_NUMBERS)
         match chance.randrange(8):
             case 0:
-                headers.pop(chance.choice(list(headers)), None)
+                headers.pop(chance.choice([*headers, "ce-id"]), None)
             case 1:
                 headers[chance.choice(("Status", "status", "Description"))] = chance.choice(_STATUSES)
             case 2:

@@ -24,7 +24,7 @@ from actors.performers.proofs import PERFORMERS
 from actors.table import TABLE
 from bus.blobs import chunks_of
 from bus.envelope import Stored, open_letter
-from bus.errors import NewerVersion, NotAToken
+from bus.errors import BlobMismatch, NewerVersion
 from bus.fold import Role
 from bus.memory import MemoryServer
 from bus.subjects import parts_of
@@ -293,7 +293,7 @@ class Simulation:
         if status is None or status.state not in m.FINAL or not self.mail("close"):
             return False
         dead = self.server.stream("COO_DLQ").messages
-        if len({stored.headers["coo-dlq-seq"] for stored in dead}) < len(self.bad_bills):
+        if len({stored.headers.get("coo-dlq-seq") for stored in dead}) < len(self.bad_bills):
             return False
         now_ns = self._clock()
         return all(granted.expires_ns < now_ns for _, granted in self.mail("granted"))
@@ -394,7 +394,7 @@ def verified(simulation: Simulation) -> Report:
     def blob_of(ref: Ref) -> bytes | None:
         try:
             content = b"".join(chunks[subject] for subject in chunks_of(ref))
-        except (KeyError, NotAToken):
+        except (KeyError, BlobMismatch):
             return None
         return content if hashlib.sha256(content).hexdigest() == ref.digest else None
 
@@ -434,5 +434,5 @@ def _check_letters(simulation: Simulation) -> None:
     for stored in dead:
         if int(stored.headers["coo-dlq-seq"]) not in simulation.bad_bills:
             raise Failed(f"a dead letter: {stored.headers.get('coo-dlq-error')}")
-    if len({stored.headers["coo-dlq-seq"] for stored in dead}) < len(simulation.bad_bills):
+    if len({stored.headers.get("coo-dlq-seq") for stored in dead}) < len(simulation.bad_bills):
         raise Failed(f"{len(simulation.bad_bills)} bad bills, {len(dead)} dead letters")

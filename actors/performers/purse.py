@@ -8,6 +8,7 @@ did not settle is waited out and left in doubt.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +18,7 @@ import msgspec
 from actors import messages as m
 from actors.performers.bill import Bill, Grant, NoMoney, NotSent, Paid, Price, Spent, TooManyAttempts
 from bus import blobs, subjects
-from bus.envelope import Cause, Mail, Stored, open_mail, seal
+from bus.envelope import Cause, Mail, Stored, readable, seal
 from bus.errors import DecisionChanged
 from bus.hints import Hints
 from bus.ports import Behind, Carrier
@@ -33,6 +34,9 @@ _GRACE_S = 3
 
 _MARGIN_S = 0.5
 """How long before its hold's expiry a call is given up at the latest."""
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+"""An attempt's number, as its name ends."""
 
 _MAX_SENT = 10
 """Attempts at one order that went out, over all processes that served it: each may cost its worst case."""
@@ -252,7 +256,8 @@ class Purse:
             return False
         if address.kind not in ("sent", "void"):
             return False
-        message = open_mail(self._table, stored, stored.time_ns).message
+        mail = readable(self._table, stored)
+        message = mail.message if mail is not None else None
         return isinstance(message, m.Sent | m.Void) and message.attempt == attempt
 
     async def _attempts(self, order: Mail) -> dict[int, Attempt]:
@@ -270,10 +275,11 @@ class Purse:
         return attempts
 
     def _note(self, attempts: dict[int, Attempt], stored: Stored, order: Mail) -> None:
-        mail = open_mail(self._table, stored, stored.time_ns)
-        name = getattr(mail.message, "attempt", "")
-        call_id, _, number = name.rpartition(".")
-        if call_id != order.id or not number.isdigit():
+        mail = readable(self._table, stored)
+        if mail is None:
+            return
+        call_id, _, number = getattr(mail.message, "attempt", "").rpartition(".")
+        if call_id != order.id or _NUMBER.fullmatch(number) is None:
             return
         attempt = attempts.setdefault(int(number), Attempt())
         match mail.message:
