@@ -27,24 +27,26 @@ from actors.chaos.simulation import Failed, Simulation
 from actors.table import TABLE
 from bus import authority, subjects
 from bus.envelope import Stored
-from bus.errors import Occupied, Unknown
+from bus.errors import BusError, Occupied, Unknown
 
 SPARED, NAMED = "m-1", "m-2"
 MESSAGES = 60
 _ACTIVE_S = 40.0
-_QUIET_S = 300.0
+_QUIET_S = 150.0
 _QUIET_MESSAGES = 40
 """Most messages in `_QUIET_S` when all is done: a guard that holds something wakes once a minute."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Promises:
-    """What holds although a process is taken; always: nobody's process ends, and every forgery is named.
+    """What holds although a process is taken; always: nobody else's process ends, every forgery is named.
 
+    `survives`: nor does its own; a guard stops when its one key, the company, holds letters not of its making.
     `others_complete`: missions that it does not name end as in a calm run, for the same money.
     `within_limits`: no grant passes a limit. `released_by_ceo`: nothing is released without the CEO's word.
     """
 
+    survives: bool = True
     others_complete: bool = True
     within_limits: bool = True
     released_by_ceo: bool = True
@@ -54,7 +56,7 @@ PROMISES: dict[str, Promises] = {
     "coo": Promises(released_by_ceo=False),
     "engineer": Promises(),
     "qa": Promises(),
-    "budget": Promises(within_limits=False),
+    "budget": Promises(survives=False, others_complete=False, within_limits=False),
     "approval": Promises(released_by_ceo=False),
     "sandbox": Promises(),
     "clock": Promises(),
@@ -71,6 +73,8 @@ class TakenCompany(Simulation):
         self.forged: dict[str, dict[int, Forged]] = {"COO": {}, "COO_BLOBS": {}, "COO_DLQ": {}}
         self._adversary = Adversary(TABLE, process, Random(f"{seed} {process}"), [NAMED], [SPARED])
         self._left = messages
+        self._promises = PROMISES[process]
+        self.stopped = False
         self._spared: dict[str, list[tuple[Stored, Any]]] = {}
 
     async def play(self, replicas: int) -> None:
@@ -111,6 +115,21 @@ class TakenCompany(Simulation):
                 pass
             self._left -= 1
 
+    async def _run(self, process: str, name: str, is_new: bool, left_s: float | None) -> bool:
+        if process == self.process and self.stopped:
+            await asyncio.sleep(core._END_S)  # its supervisor has given it up
+        return await super()._run(process, name, is_new, left_s)
+
+    def _judge(self, name: str, error: BaseException | None, is_old: bool) -> None:
+        if (
+            name.startswith(f"{self.process}-")
+            and not self._promises.survives
+            and isinstance(error, BusError)
+        ):
+            self.stopped = True
+        else:
+            super()._judge(name, error, is_old)
+
     # -- looking: only at the mission that is spared ----------------------------------------------------
 
     def mail(self, kind: str) -> list[tuple[Stored, Any]]:
@@ -124,7 +143,7 @@ class TakenCompany(Simulation):
         return self._spared.get(kind, [])
 
     def _is_at_rest(self) -> bool:
-        return not self._left and super()._is_at_rest() and self._is_quiet()
+        return not self._left and (self.stopped or super()._is_at_rest()) and self._is_quiet()
 
     def _is_quiet(self) -> bool:
         """Say whether next to nothing was written for a while."""

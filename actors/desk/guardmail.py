@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from actors.desk.books import Books
@@ -62,8 +62,11 @@ class Walk:
         self._seen: set[tuple[str, str, str]] = set()
         self._now_ns = 0
 
-    def step(self, stored: Stored) -> bool:
-        """Take in one mail and what the guard decided on it; returns whether it was new."""
+    def step(self, stored: Stored, ruled: Collection[int] | None = None) -> bool:
+        """Take in one mail and what the guard decided on it; returns whether it was new.
+
+        With `ruled`, only its letters with these sequences are taken for the guard's.
+        """
         self._now_ns = max(self._now_ns, stored.time_ns)
         mail = opened(stored, self._now_ns)
         if mail is None or (mail.mission, mail.sender, mail.id) in self._seen:
@@ -71,6 +74,8 @@ class Walk:
         self._seen.add((mail.mission, mail.sender, mail.id))
         self.books.take(mail)
         for letter in self._letters.decided.get(stored.seq, ()):
+            if ruled is not None and letter.seq not in ruled:
+                continue
             answer = opened(letter, letter.time_ns)
             if answer is not None:
                 self.books.answer(answer.mission, answer.to, answer.message)
