@@ -207,7 +207,7 @@ def open_mail(table: Table, stored: Stored, now_ns: int) -> Mail:
         kind=address.kind,
         sender=address.sender,
         id=message_id,
-        message=_decode(table, row, stored.body),
+        message=decode(table, row, stored.body),
         cause=stored.headers.get("coo-cause", ""),
         retry_of=stored.headers.get("coo-retry-of", ""),
         at=_decided_at(stored),
@@ -244,7 +244,12 @@ def _check_headers(stored: Stored, address: subjects.Address) -> str:
     return message_id
 
 
-def _decode(table: Table, row: Row, body: bytes) -> msgspec.Struct:
+def decode(table: Table, row: Row, body: bytes) -> msgspec.Struct:
+    """Decode a body.
+
+    Raises:
+        BadMail: it is not one of its row.
+    """
     if len(body) > MAX_BODY_BYTES:
         raise BadMail("too_big", f"a body of {len(body)} bytes is above {MAX_BODY_BYTES}")
     if depth_of(body) > MAX_DEPTH:

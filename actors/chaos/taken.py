@@ -41,7 +41,7 @@ _QUIET_MESSAGES = 40
 class Promises:
     """What holds although a process is taken; always: nobody else's process ends, every forgery is named.
 
-    `survives`: nor does its own; a guard stops when its one key, the company, holds letters not of its making.
+    `survives`: nor does its own; a guard stops when its one key holds letters that it does not decide.
     `others_complete`: missions that it does not name end as in a calm run, for the same money.
     `within_limits`: no grant passes a limit. `released_by_ceo`: nothing is released without the CEO's word.
     """

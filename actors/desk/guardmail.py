@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
 from actors.desk.books import Books
 from actors.desk.record import decided_at, pages
 from actors.table import TABLE
 from bus import burials
-from bus.envelope import Mail, Stored, open_mail
+from bus.envelope import Mail, Outgoing, Stored, decode, open_mail
 from bus.errors import BadMail
 from bus.ports import Carrier
-from bus.subjects import MAIL_STREAM, mail_filter, mailbox_filter, matches
+from bus.subjects import MAIL_STREAM, mail_filter, mailbox_filter, matches, parse_mail
 
 _MAIL, _LETTERS = mailbox_filter("budget"), mail_filter(sender="budget")
 
@@ -62,10 +63,10 @@ class Walk:
         self._seen: set[tuple[str, str, str]] = set()
         self._now_ns = 0
 
-    def step(self, stored: Stored, ruled: Collection[int] | None = None) -> bool:
+    def step(self, stored: Stored, decided: Iterable[Outgoing] | None = None) -> bool:
         """Take in one mail and what the guard decided on it; returns whether it was new.
 
-        With `ruled`, only its letters with these sequences are taken for the guard's.
+        What it decided is read from the log, unless it is given.
         """
         self._now_ns = max(self._now_ns, stored.time_ns)
         mail = opened(stored, self._now_ns)
@@ -73,12 +74,11 @@ class Walk:
             return False
         self._seen.add((mail.mission, mail.sender, mail.id))
         self.books.take(mail)
-        for letter in self._letters.decided.get(stored.seq, ()):
-            if ruled is not None and letter.seq not in ruled:
-                continue
-            answer = opened(letter, letter.time_ns)
-            if answer is not None:
-                self.books.answer(answer.mission, answer.to, answer.message)
+        for letter in self._letters.decided.get(stored.seq, ()) if decided is None else decided:
+            with suppress(BadMail):
+                address = parse_mail(letter.subject)
+                message = decode(TABLE, TABLE.row(address), letter.body)
+                self.books.answer(address.mission, address.to, message)
         return True
 
 

@@ -31,21 +31,20 @@ class Proof:
 
 
 def prove(letters: Letters, guard: Role[Ledger] = ROLE) -> Proof:
-    """Walk the guard's mail with both ledgers. What the rules do not say is named, and moves no money."""
+    """Walk the guard's mail with both ledgers: each letter of the log must be what the rules say there."""
     walk, fold = Walk(letters), Fold[Ledger](TABLE, guard, burials.found_in(letters.mail))
     proof = Proof(walk.books)
     lanes: dict[str, int] | None = None
     for n, stored in enumerate(letters.mail):
         before = fold.count
         decision = fold.apply(stored)
-        ruled = _ruled(decision.letters, letters, stored)
         found = letters.decided.get(stored.seq, [])
         if missing := _missing(decision.letters, found):
             lanes = lanes if lanes is not None else _answered_in(fold.copy(), letters, letters.mail[n + 1 :])
             if any(lanes.get(lane_of(letter.subject), 0) <= stored.seq for letter in missing):
                 proof.under_way = len(letters.mail) - n
                 break
-        stepped = walk.step(stored, {letter.seq for letter in ruled.values()})
+        stepped = walk.step(stored, decision.letters)
         proof.mails += 1
         if stepped and fold.count > before and decision.dead is None:
             _compare_balances(proof, fold.state, stored)
