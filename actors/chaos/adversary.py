@@ -163,7 +163,8 @@ class Adversary:
             headers["coo-dlq-subject"] = stored.subject
             headers["coo-dlq-seq"] = self.chance.choice((*_NUMBERS, str(stored.seq), str(stored.seq)))
             headers["coo-dlq-reason"] = self.chance.choice(("raised", "\x1b[2J", "x" * 500))
-            headers["ce-id"] = digest("dead", mailbox, stored.seq)
+            if self.chance.random() < 0.5:
+                headers["ce-id"] = digest("dead", mailbox, stored.seq)
             body = stored.body
         return Outgoing(_raw("dlq", mailbox, self._mission()), headers, body)
 

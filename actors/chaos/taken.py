@@ -32,6 +32,9 @@ from bus.errors import BusError, Occupied, Unknown
 SPARED, NAMED = "m-1", "m-2"
 MESSAGES = 60
 _ACTIVE_S = 40.0
+_RESUME_EVERY = 8
+"""The CEO resumes what bad mail has paused, after as many messages."""
+
 _QUIET_S = 150.0
 _QUIET_MESSAGES = 40
 """Most messages in `_QUIET_S` when all is done: a guard that holds something wakes once a minute."""
@@ -98,7 +101,7 @@ class TakenCompany(Simulation):
             "coo", NAMED, m.Mission(goal=core.GOAL, budget_microusd=10**7, terms=terms), "said-m-2"
         )
         carrier = self.server.connect(authority.grants(TABLE, self.process).all)
-        heard = 0
+        heard, resumed = 0, 0
         pause_s = _ACTIVE_S / max(1, self._left)
         while self._left:
             await asyncio.sleep(self._adversary.chance.uniform(0.0, 2 * pause_s))
@@ -114,6 +117,9 @@ class TakenCompany(Simulation):
             except (Unknown, Occupied):
                 pass
             self._left -= 1
+            if self._left % _RESUME_EVERY == 0:
+                resumed += 1
+                await self._say("coo", NAMED, m.Control(action="resume"), f"resume-{resumed}")
 
     async def _run(self, process: str, name: str, is_new: bool, left_s: float | None) -> bool:
         if process == self.process and self.stopped:
