@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from bus.bounds import Nanos, Signed, Whole
 from bus.table import Ref
 
 Manifest = dict[str, Ref]
@@ -51,30 +52,30 @@ class Terms(Message, frozen=True):
     """
 
     models: dict[str, str]
-    max_output_tokens: int = 8_000
+    max_output_tokens: Whole = 8_000
     ask_release: bool = False
     ask_raise: bool = False
     on_new_day: Literal["resume", "wait"] = "wait"
-    max_rounds: int = 3
-    max_loops: int = 20
-    max_mails: int = 5_000
-    max_tasks: int = 8
-    deadline_s: int = 0
-    pause_timeout_s: int = 86_400
-    approval_timeout_s: int = 86_400
-    run_timeout_s: int = 60
-    margin_percent: int = 0
-    call_tokens: int | None = None
-    role_tokens: dict[str, int] = {}
-    priority: int = 0
-    park_after_s: int = 0
+    max_rounds: Whole = 3
+    max_loops: Whole = 20
+    max_mails: Whole = 5_000
+    max_tasks: Whole = 8
+    deadline_s: Whole = 0
+    pause_timeout_s: Whole = 86_400
+    approval_timeout_s: Whole = 86_400
+    run_timeout_s: Whole = 60
+    margin_percent: Whole = 0
+    call_tokens: Whole | None = None
+    role_tokens: dict[str, Whole] = {}
+    priority: Signed = 0
+    park_after_s: Whole = 0
 
 
 class Mission(Message, frozen=True):
     """What the CEO wants done, and for how much at most."""
 
     goal: str
-    budget_microusd: int
+    budget_microusd: Whole
     terms: Terms
 
 
@@ -93,12 +94,12 @@ class Limits(Message, frozen=True):
     company was started, or the CEO's own word since.
     """
 
-    day_microusd: int
-    month_microusd: int
-    mission_microusd: int
-    margin_percent: int = 0
-    call_tokens: int | None = None
-    slots: int | None = None
+    day_microusd: Whole
+    month_microusd: Whole
+    mission_microusd: Whole
+    margin_percent: Whole = 0
+    call_tokens: Whole | None = None
+    slots: Whole | None = None
     origin: Literal["settings", "ceo"] = "settings"
 
 
@@ -112,8 +113,8 @@ class Decision(Message, frozen=True):
     digest: str
     verdict: Literal["approve", "reject"]
     note: str = ""
-    raise_microusd: int = 0
-    raise_tokens: dict[str, int] = {}
+    raise_microusd: Whole = 0
+    raise_tokens: dict[str, Whole] = {}
 
 
 # -- the work -----------------------------------------------------------------------------------------
@@ -142,12 +143,12 @@ class Task(Message, frozen=True):
     `rework` counts how often QA sent it back; `findings` are what it found the last time.
     """
 
-    number: int
+    number: Whole
     plan: PlannedTask
     goal: str
     terms: Terms
     files: Manifest = {}
-    rework: int = 0
+    rework: Whole = 0
     findings: tuple[Finding, ...] = ()
 
 
@@ -165,10 +166,10 @@ class Refusal(Message, frozen=True):
     """Why the guard gives no money: which limit, what was needed, what is left of it; in money or tokens."""
 
     scope: str
-    needed_microusd: int
-    remaining_microusd: int
-    needed_tokens: int = 0
-    remaining_tokens: int = 0
+    needed_microusd: Whole
+    remaining_microusd: Signed
+    needed_tokens: Whole = 0
+    remaining_tokens: Signed = 0
 
 
 class Evidence(Message, frozen=True):
@@ -177,7 +178,7 @@ class Evidence(Message, frozen=True):
     run: str
     argv: tuple[str, ...]
     status: str
-    exit_code: int | None = None
+    exit_code: Signed | None = None
     output: str = ""
 
 
@@ -187,11 +188,11 @@ class Result(Message, frozen=True):
     `stuck` and `refused` are not ends: the role has kept its place and goes on when told.
     """
 
-    number: int
-    rework: int
+    number: Whole
+    rework: Whole
     status: Literal["done", "approved", "rejected", "failed", "stuck", "refused"]
     files: Manifest = {}
-    rounds: int = 0
+    rounds: Whole = 0
     summary: str = ""
     reason: str = ""
     fix: str = ""
@@ -207,31 +208,31 @@ class Execute(Message, frozen=True):
     """Run a program on these files in a fresh sandbox. `run`, `number`, `rework`, `round` come back."""
 
     run: str
-    number: int
-    rework: int
+    number: Whole
+    rework: Whole
     argv: tuple[str, ...]
     files: Manifest = {}
-    timeout_s: int = 60
-    round: int = 0
+    timeout_s: Whole = 60
+    round: Whole = 0
 
 
 class Outcome(Message, frozen=True):
     """What became of a run. Output is the end of both streams, as text."""
 
     run: str
-    number: int
-    rework: int
+    number: Whole
+    rework: Whole
     status: str
-    round: int = 0
-    exit_code: int | None = None
+    round: Whole = 0
+    exit_code: Signed | None = None
     stdout: str = ""
     stderr: str = ""
-    wall_ms: int = 0
+    wall_ms: Whole = 0
     backend: str = ""
     image: str = ""
     reason: str = ""
     fix: str = ""
-    status_seq: int = 0
+    status_seq: Whole = 0
 
 
 # -- the model ----------------------------------------------------------------------------------------
@@ -245,10 +246,10 @@ class Call(Message, frozen=True):
 
     turn: Literal["plan", "code", "checks", "judge"]
     model: str
-    max_output_tokens: int
-    number: int = 0
-    rework: int = 0
-    round: int = 0
+    max_output_tokens: Whole
+    number: Whole = 0
+    rework: Whole = 0
+    round: Whole = 0
     goal: str = ""
     variables: dict[str, str] = {}
     files: Manifest = {}
@@ -269,10 +270,10 @@ class Usage(Message, frozen=True):
     provider: str
     prompt: str
     prompt_sha256: str
-    input_tokens: int = 0
-    output_tokens: int = 0
-    microusd: int = 0
-    attempts: int = 0
+    input_tokens: Whole = 0
+    output_tokens: Whole = 0
+    microusd: Whole = 0
+    attempts: Whole = 0
 
 
 class Reply(Message, frozen=True):
@@ -282,10 +283,10 @@ class Reply(Message, frozen=True):
     """
 
     turn: str
-    number: int
-    rework: int
+    number: Whole
+    rework: Whole
     status: Literal["answered", "refused", "failed", "dropped"]
-    round: int = 0
+    round: Whole = 0
     plan: tuple[PlannedTask, ...] = ()
     files: Manifest = {}
     argv: tuple[str, ...] = ()
@@ -295,7 +296,7 @@ class Reply(Message, frozen=True):
     refusal: Refusal | None = None
     error: str = ""
     detail: str = ""
-    status_seq: int = 0
+    status_seq: Whole = 0
 
 
 # -- money --------------------------------------------------------------------------------------------
@@ -310,11 +311,11 @@ class Reserve(Message, frozen=True):
     """
 
     attempt: str
-    microusd: int
-    timeout_s: int
-    floor: int = 0
-    wait_s: int = 600
-    tokens: int = 0
+    microusd: Whole
+    timeout_s: Whole
+    floor: Whole = 0
+    wait_s: Whole = 600
+    tokens: Whole = 0
 
 
 class Sent(Message, frozen=True):
@@ -322,16 +323,16 @@ class Sent(Message, frozen=True):
 
     attempt: str
     nonce: str
-    microusd: int
+    microusd: Whole
 
 
 class Settle(Message, frozen=True):
     """An attempt cost this much. `answer` is what was paid for, so that nobody pays for it again."""
 
     attempt: str
-    microusd: int
-    input_tokens: int = 0
-    output_tokens: int = 0
+    microusd: Whole
+    input_tokens: Whole = 0
+    output_tokens: Whole = 0
     answer: Ref | None = None
 
 
@@ -353,8 +354,8 @@ class Granted(Message, frozen=True):
     """
 
     attempt: str
-    microusd: int
-    expires_ns: int
+    microusd: Whole
+    expires_ns: Nanos
     limited_by: str = ""
 
 
@@ -371,11 +372,11 @@ class Open(Message, frozen=True):
     `role_tokens` is by model mailbox; the rest is as in the mission's terms.
     """
 
-    cap_microusd: int
-    margin_percent: int = 0
-    call_tokens: int | None = None
-    role_tokens: dict[str, int] = {}
-    priority: int = 0
+    cap_microusd: Whole
+    margin_percent: Whole = 0
+    call_tokens: Whole | None = None
+    role_tokens: dict[str, Whole] = {}
+    priority: Signed = 0
 
 
 class Opened(Message, frozen=True):
@@ -385,7 +386,7 @@ class Opened(Message, frozen=True):
 class Queued(Message, frozen=True):
     """The mission waits until one of the `slots` is free."""
 
-    slots: int
+    slots: Whole
 
 
 class Park(Message, frozen=True):
@@ -405,16 +406,16 @@ class Raise(Message, frozen=True):
     """
 
     digest: str
-    microusd: int
+    microusd: Whole
     asked: bool
-    tokens: dict[str, int] = {}
+    tokens: dict[str, Whole] = {}
 
 
 class Raised(Message, frozen=True):
     """The mission's cap after a raise; not `applied`: the company has asked too often."""
 
     digest: str
-    cap_microusd: int
+    cap_microusd: Whole
     applied: bool
 
 
@@ -423,8 +424,8 @@ class Frozen(Message, frozen=True):
 
     reason: Literal["overrun", "unheld_settlement", "settled_by_another"]
     attempt: str
-    held_microusd: int
-    cost_microusd: int
+    held_microusd: Whole
+    cost_microusd: Whole
 
 
 # -- approval -----------------------------------------------------------------------------------------
@@ -436,8 +437,8 @@ class Request(Message, frozen=True):
     what: Literal["release", "raise"]
     digest: str
     why: str
-    timeout_s: int
-    raise_microusd: int = 0
+    timeout_s: Whole
+    raise_microusd: Whole = 0
 
 
 class Approved(Message, frozen=True):
@@ -469,18 +470,18 @@ class Wake(Message, frozen=True):
     """Send a tick when the log's time has reached `at_ns`; it replaces the sender's wake of this name."""
 
     name: str
-    at_ns: int
+    at_ns: Nanos
 
 
 class Tick(Message, frozen=True):
     name: str
-    at_ns: int
+    at_ns: Nanos
 
 
 class TaskStatus(Message, frozen=True):
     title: str
     state: str
-    attempts: int
+    attempts: Whole
 
 
 class Status(Message, frozen=True):
@@ -490,12 +491,12 @@ class Status(Message, frozen=True):
     """
 
     state: State
-    at: int
+    at: Whole
     reason: str = ""
     fix: str = ""
     tasks: tuple[TaskStatus, ...] = ()
     asks: str = ""
     refusal: Refusal | None = None
-    raise_microusd: int = 0
-    cap_microusd: int = 0
+    raise_microusd: Whole = 0
+    cap_microusd: Whole = 0
     deliverable: Manifest = {}

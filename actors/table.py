@@ -8,7 +8,7 @@ from __future__ import annotations
 from actors import messages as m
 from bus.authority import OPERATOR
 from bus.performer import Halts
-from bus.table import Buried, Checkpoint, Error, Mailbox, Row, Table, rows
+from bus.table import Buried, Checkpoint, Error, Mailbox, Released, Row, Table, rows
 
 MAILBOXES = (
     Mailbox(name="coo", process="coo"),
@@ -66,6 +66,7 @@ def _rows() -> tuple[Row, ...]:
     ]
     roles = [mailbox.name for mailbox in MAILBOXES if not mailbox.orders]
     table += rows("buried", OPERATOR, roles, Buried)
+    table += rows("released", OPERATOR, roles, Released)
     for model in _MODELS:
         role = model.removeprefix("model-")
         table += rows("call", role, model, m.Call)

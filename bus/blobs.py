@@ -37,21 +37,18 @@ async def put(carrier: Carrier, owner: str, content: bytes) -> Ref:
 
 
 async def _put_chunk(carrier: Carrier, subject: Subject, chunk: bytes) -> None:
-    message = Outgoing(subject, {"Nats-Msg-Id": subject}, chunk)
+    message = Outgoing(subject, {}, chunk)  # an id could be occupied; a subject is the owner's own
     while True:
         try:
-            ack = await carrier.publish(message)
+            await carrier.publish(message)
         except Unknown:
             await asyncio.sleep(0.1)
             continue
         except Occupied:
-            ack = None
-        if ack is not None and not ack.duplicate:
-            return
-        stored = await carrier.last(BLOB_STREAM, subject)
-        if stored is not None and stored.body == chunk:
-            return
-        raise BlobMismatch(f"{subject} holds other bytes")
+            stored = await carrier.last(BLOB_STREAM, subject)
+            if stored is None or stored.body != chunk:
+                raise BlobMismatch(f"{subject} holds other bytes") from None
+        return
 
 
 def chunks_of(ref: Ref) -> list[Subject]:

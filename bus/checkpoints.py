@@ -7,13 +7,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bus import blobs, burials, subjects
-from bus.envelope import MAX_BODY_BYTES, MAX_DEPTH, Outgoing, Stored, base_headers, depth_of, digest, encode
-from bus.errors import BuriedLater, NewerVersion
+from bus import blobs, burials, releases, subjects
+from bus.envelope import MAX_BODY_BYTES, Outgoing, Stored, base_headers, digest, encode, open_mail, readable
+from bus.errors import BadMail, BlobMismatch, BuriedLater, NewerVersion
 from bus.fold import Fold, Role
 from bus.ports import Behind, Carrier
+from bus.structured import structlog
 from bus.subjects import ANY, MAIL_STREAM
 from bus.table import CHECKPOINT, Checkpoint, Table
+
+log = structlog.get_logger("bus")
 
 
 class Start(NamedTuple):
@@ -26,36 +29,46 @@ class Start(NamedTuple):
 async def load(carrier: Carrier, table: Table, role: Role[Any], key: str) -> Start:
     """Return a key's fold as its newest checkpoint has it, else one that has seen nothing.
 
-    It knows the key's burials; a checkpoint that was made before one of them is left out. A state of a lower
-    version is read as one of this version: a state only ever grows, by fields with defaults. One that cannot
-    be read so is left out, too, and the fold begins at nothing.
+    It knows the key's burials and the role's announced versions. A state of a lower version is read as one
+    of this version: a state only ever grows, by fields with defaults. A checkpoint that cannot be one, was
+    buried, was made before a burial or cannot be restored is left out; then the one before it counts.
 
     Raises:
-        NewerVersion: a later version of this role has written here.
-        BlobMismatch: the checkpoint's blob is not there.
+        NewerVersion: a later version of this role, which was announced, has written here.
     """
     mission = ANY if table.mailbox(role.name).per == "company" else key
-    newest, buried = await asyncio.gather(
-        _newest(carrier, role.name, key), burials.read(carrier, role.name, mission)
+    buried, announced = await asyncio.gather(
+        burials.read(carrier, role.name, mission), releases.read(carrier, role.name)
     )
-    fold: Fold[Any] = Fold(table, role, buried)
-    if newest is None:
-        return Start(fold, 0)
-    if newest.version > role.version:
-        raise NewerVersion(f"{key} was decided by version {newest.version} of {role.name}")
-    content = await blobs.get(carrier, newest.blob) if newest.blob else bytes(newest.fold)
+    fold: Fold[Any] = Fold(table, role, buried, announced)
+    newest = 0
+    for everything in (False, True):
+        claims = await _claims(carrier, table, fold, role.name, key, everything)
+        if claims is None:
+            break
+        newest = max(newest, *(claim.version for claim in claims), 0)
+        if newest > role.version:
+            raise NewerVersion(f"{key} was decided by version {newest} of {role.name}")
+        for claim in claims:
+            if claim.version == newest and await _restored(carrier, fold, claim, key):
+                return Start(fold, newest)
+    return Start(fold, newest)
+
+
+async def _restored(carrier: Carrier, fold: Fold[Any], claim: Checkpoint, key: str) -> bool:
     try:  # what cannot be restored leaves the fold as it was
-        fold.restore(newest, content)
-    except BuriedLater:
-        pass
-    except msgspec.ValidationError:
-        if newest.version == role.version:
-            raise
-    return Start(fold, newest.version)
+        content = await blobs.get(carrier, claim.blob) if claim.blob else bytes(claim.fold)
+        fold.restore(claim, content)
+    except (BuriedLater, BlobMismatch, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        log.warning("checkpoint.left_out", key=key, position=claim.position, error=str(error))
+        return False
+    return True
 
 
-async def _newest(carrier: Carrier, role: str, key: str) -> Checkpoint | None:
-    """Return the checkpoint with the greatest (version, position).
+async def _claims(
+    carrier: Carrier, table: Table, fold: Fold[Any], role: str, key: str, everything: bool
+) -> list[Checkpoint] | None:
+    """Return checkpoints of a key, the greatest (version, position) first; None if nobody wrote any.
 
     The last in the log may be a late one of a process that stood still. A greater one can only stand
     behind the last one's position: no checkpoint is written before its position, and no fold passes the
@@ -65,31 +78,38 @@ async def _newest(carrier: Carrier, role: str, key: str) -> Checkpoint | None:
     last = await carrier.last(MAIL_STREAM, subject)
     if last is None:
         return None
-    newest = _decode(last)
-    read_to = newest.position
+    claim = opened(table, fold, last)
+    claims = [] if claim is None or everything else [claim]
+    read_to = claim.position if claims and claim is not None else 0
     behind = Behind(MAIL_STREAM, last.seq)
     while read_to < last.seq:
         page = await carrier.read(MAIL_STREAM, subjects.only(subject), read_to + 1)
         if not page:
             await behind.wait()
         for stored in page:
-            newest = max(newest, _decode(stored), key=lambda one: (one.version, one.position))
+            claims += [found] if (found := opened(table, fold, stored)) is not None else []
             read_to = stored.seq
-    return newest
+    return sorted(claims, key=lambda one: (one.version, one.position), reverse=True)
 
 
-def read(stored: Stored) -> Checkpoint | None:
+def read(table: Table, stored: Stored) -> Checkpoint | None:
     """Return the checkpoint in a message, None if it is none or cannot be read."""
-    if subjects.parts_of(stored.subject).kind != CHECKPOINT or depth_of(stored.body) > MAX_DEPTH:
+    mail = readable(table, stored)
+    return mail.message if mail is not None and isinstance(mail.message, Checkpoint) else None
+
+
+def opened(table: Table, fold: Fold[Any], stored: Stored) -> Checkpoint | None:
+    """Return a checkpoint that may be one, as far as that is seen in it; None if it cannot, or was buried."""
+    if stored.seq in fold.buried:
         return None
     try:
-        return msgspec.json.decode(stored.body, type=Checkpoint)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-def _decode(stored: Stored) -> Checkpoint:
-    return msgspec.json.decode(stored.body, type=Checkpoint)
+        message = open_mail(table, stored, stored.time_ns).message
+        if isinstance(message, Checkpoint):
+            fold.check_checkpoint(stored, message)
+            return message
+    except BadMail:
+        pass  # the fold says so, with the reason, where it comes to it
+    return None
 
 
 async def letter(carrier: Carrier, role: Role[Any], key: str, position: int, fold: bytes) -> Outgoing:

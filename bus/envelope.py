@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from bus import subjects
+from bus.bounds import MOST, whole
 from bus.errors import BadLetter, BadMail
 from bus.subjects import Subject
 from bus.table import Row, Table
@@ -25,6 +26,7 @@ MAX_DEPTH = 64
 """Deeper nesting is refused before decoding, so that no body can exhaust a decoder's stack."""
 
 _FOREIGN = ("nats-stream", "nats-sequence", "nats-subject")
+_NUMBERS = ("coo-at", "coo-version")
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
@@ -210,7 +212,7 @@ def open_mail(table: Table, stored: Stored, now_ns: int) -> Mail:
         message=decode(table, row, stored.body),
         cause=stored.headers.get("coo-cause", ""),
         retry_of=stored.headers.get("coo-retry-of", ""),
-        at=_decided_at(stored),
+        at=min(decided_at(stored), stored.seq) if "coo-at" in stored.headers else stored.seq,
     )
 
 
@@ -222,11 +224,14 @@ def readable(table: Table, stored: Stored) -> Mail | None:
         return None
 
 
-def _decided_at(stored: Stored) -> int:
-    """Return where a letter says it was decided, if that can be: before itself."""
-    text = stored.headers.get("coo-at", "")
-    at = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else stored.seq
-    return min(at, stored.seq)
+def decided_at(stored: Stored) -> int:
+    """Return the sequence of the mail that a letter answers, 0 if it does not say."""
+    return whole(stored.headers.get("coo-at", "")) or 0
+
+
+def version_of(stored: Stored) -> int:
+    """Return the version of the role that wrote a letter, 0 if it does not say."""
+    return whole(stored.headers.get("coo-version", "")) or 0
 
 
 def _check_headers(stored: Stored, address: subjects.Address) -> str:
@@ -238,6 +243,9 @@ def _check_headers(stored: Stored, address: subjects.Address) -> str:
     message_id = headers.get("ce-id", "")
     if not 0 < len(message_id) <= 128:
         raise BadMail("bad_headers", "ce-id is missing or longer than 128 characters")
+    for name in _NUMBERS:
+        if name in headers and whole(headers[name]) is None:
+            raise BadMail("bad_headers", f"{name} is not a number from 0 to {MOST}: {headers[name]!r:.40}")
     for name, wanted in (("ce-source", f"/coo/{address.sender}"), ("ce-type", f"coo.{address.kind}")):
         if headers.get(name, wanted) != wanted:
             raise BadMail("bad_headers", f"{name} is {headers[name]!r}, the subject says {wanted!r}")

@@ -16,15 +16,30 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from bus import subjects
+from bus.bounds import Nanos, Whole
 from bus.envelope import Cause, Letter, Mail, Outgoing, Stored, cause_of, digest, open_mail, seal
 from bus.errors import BadLetter, BadMail, BuriedLater, NewerVersion
-from bus.table import BURIED, CHECKPOINT, ERROR, Buried, Checkpoint, Error, Table
+from bus.table import (
+    BURIED,
+    CHECKPOINT,
+    ERROR,
+    RELEASED,
+    Announced,
+    Buried,
+    Checkpoint,
+    Error,
+    Released,
+    Table,
+)
 
 S = TypeVar("S", bound=msgspec.Struct)
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
 _DETAIL_CHARS = 500
-_QUIET = frozenset({ERROR, CHECKPOINT, BURIED})
+_NOTHING_ANNOUNCED = Announced()
+_QUIET = frozenset({ERROR, CHECKPOINT, BURIED, RELEASED})
 """Kinds whose dead letters raise no further `error`, so that errors cannot breed errors."""
 
 
@@ -69,19 +84,26 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     state: msgspec.Raw
-    now_ns: int
-    count: int
+    now_ns: Nanos
+    count: Whole
     seen: dict[str, list[str]]
-    buried: tuple[int, ...] = ()
+    buried: tuple[Whole, ...] = ()
 
 
 class Fold(Generic[S]):
     """The state of one role for one key (a mission, or the company), and the mail it has seen.
 
-    `buried` is what the log's burials say is to be skipped, and why, by sequence (`bus.burials`).
+    `buried` is what the log's burials say is to be skipped, and why, by sequence (`bus.burials`); `announced`
+    what the operator says of the role's versions (`bus.releases`).
     """
 
-    def __init__(self, table: Table, role: Role[S], buried: Mapping[int, str] = {}) -> None:
+    def __init__(
+        self,
+        table: Table,
+        role: Role[S],
+        buried: Mapping[int, str] = {},
+        announced: Announced = _NOTHING_ANNOUNCED,
+    ) -> None:
         self._table = table
         self._role = role
         self.state: S = role.state()
@@ -90,6 +112,7 @@ class Fold(Generic[S]):
         self.count = 0
         self._seen: dict[str, set[str]] = {}
         self.buried = dict(buried)
+        self.announced = announced
         self._burials: set[int] = set()
 
     def apply(self, stored: Stored) -> Decision:
@@ -111,10 +134,12 @@ class Fold(Generic[S]):
             return Decision(stored, (), DeadLetter("buried", self.buried[stored.seq], ""))
         try:
             mail = open_mail(self._table, stored, self.now_ns)
+            if isinstance(mail.message, Checkpoint):
+                return self._pass_checkpoint(stored, mail.message)
         except BadMail as error:
             return self._refused(stored, error)
-        if isinstance(mail.message, Checkpoint):
-            return self._pass_checkpoint(stored, mail.message)
+        if isinstance(mail.message, Released):
+            return Decision(stored)
         if isinstance(mail.message, Buried):
             return self._pass_burial(stored, mail.message)
         if self._is_repeated(mail):
@@ -122,7 +147,33 @@ class Fold(Generic[S]):
         self.count += 1
         return self._decide(stored, mail)
 
+    def believed(self, seq: int) -> int:
+        """Return the greatest version of this role that a message can be of."""
+        return max(self._role.version, self.announced.before(seq))
+
+    def check_checkpoint(self, stored: Stored, checkpoint: Checkpoint) -> None:
+        """Say whether a checkpoint can be one, as far as that is seen in it.
+
+        Raises:
+            BadMail: it cannot; nobody but a taken process of this role can have written it.
+        """
+        if checkpoint.version > self.believed(stored.seq):
+            what = f"nobody has announced version {checkpoint.version} of {self._role.name}"
+            raise BadMail("unannounced_version", what)
+        if checkpoint.position >= stored.seq:
+            raise BadMail("bad_checkpoint", f"it is of {checkpoint.position}, which is not before it")
+        if checkpoint.version == self._role.version and checkpoint.blob is None:
+            try:
+                self._decode(bytes(checkpoint.fold))
+            except _UNREADABLE as error:
+                raise BadMail("bad_checkpoint", f"its state cannot be read: {error}") from error
+
+    def _decode(self, fold: bytes) -> tuple[Snapshot, S]:
+        snapshot = msgspec.json.decode(fold, type=Snapshot)
+        return snapshot, msgspec.json.decode(snapshot.state, type=self._role.state)
+
     def _pass_checkpoint(self, stored: Stored, checkpoint: Checkpoint) -> Decision:
+        self.check_checkpoint(stored, checkpoint)
         if checkpoint.version > self._role.version:
             raise NewerVersion(
                 f"message {stored.seq} was written by version {checkpoint.version} of {self._role.name}, "
@@ -198,7 +249,7 @@ class Fold(Generic[S]):
 
     def copy(self) -> Fold[S]:
         """Return a fold that goes on from here by itself."""
-        twin = Fold(self._table, self._role, self.buried)
+        twin = Fold(self._table, self._role, self.buried, self.announced)
         twin.state, twin.position, twin.now_ns, twin.count = (
             self.state,
             self.position,
@@ -230,11 +281,12 @@ class Fold(Generic[S]):
 
         Raises:
             BuriedLater: the snapshot holds what a mail did that was buried since.
+            msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is no snapshot of this state.
         """
-        snapshot = msgspec.json.decode(fold, type=Snapshot)
+        snapshot, state = self._decode(fold)
         if any(seq <= checkpoint.position and seq not in snapshot.buried for seq in self.buried):
             raise BuriedLater(f"the checkpoint at {checkpoint.position} has decided what was buried since")
-        self.state = msgspec.json.decode(snapshot.state, type=self._role.state)
+        self.state = state
         self.now_ns = snapshot.now_ns
         self.count = snapshot.count
         self._seen = {mission: set(ids) for mission, ids in snapshot.seen.items()}

@@ -15,19 +15,18 @@ from typing import Any
 
 from bus import alarms, deadletters, subjects
 from bus.checkpoints import Start
-from bus.envelope import Outgoing, Stored
+from bus.envelope import Outgoing, Stored, version_of
 from bus.errors import BuriedLater, DecisionChanged, NewerVersion, Quarantined
 from bus.fold import Decision, Role, misaddressed
 from bus.past import Past
 from bus.poison import Deaths, Unmarked, decide, kills
 from bus.ports import Behind, Carrier, Consumer, Delivery
-from bus.progress import HALTED_NAK_S, Entry, Key, Nobody, Path
+from bus.progress import Entry, Key, Nobody, Path
 from bus.publisher import Publisher, publish_surely
 from bus.saving import Saver
 from bus.structured import structlog
 from bus.subjects import COMPANY, MAIL_STREAM
-from bus.table import BURIED, Table
-from bus.versions import version_of
+from bus.table import BURIED, CHECKPOINT, Announced, Table
 
 log = structlog.get_logger("bus")
 
@@ -125,8 +124,8 @@ class RoleLoop:
             await self._turn_away(delivery, nobodys)
             return
         key = self._key(COMPANY if self._per_company else subjects.mission_of(stored.subject))
-        if isinstance(key.error, DecisionChanged):
-            self.give_back(delivery, HALTED_NAK_S)
+        if isinstance(key.error, DecisionChanged | NewerVersion):
+            self.give_back(delivery, key.put_off_s)
         elif key.worker is None and self._at_hand(key, stored):
             self._fold(key, stored)
             self._settle(key, delivery)
@@ -168,7 +167,7 @@ class RoleLoop:
             and self.carrier.ordered_reads
             and key.complete_to >= self._path.known_from
             and not self._is_old(stored)
-            and subjects.parts_of(stored.subject).kind != BURIED
+            and subjects.parts_of(stored.subject).kind not in (BURIED, CHECKPOINT)
         )
 
     def _is_old(self, stored: Stored) -> bool:
@@ -184,7 +183,7 @@ class RoleLoop:
             self._settle(key, delivery)
             await self._yield()
         for delivery in key.queue:
-            self.give_back(delivery, HALTED_NAK_S)
+            self.give_back(delivery, key.put_off_s)
         key.queue.clear()
         key.worker = None
 
@@ -196,7 +195,7 @@ class RoleLoop:
         """Ack a folded mail now, or when its letters are in the log."""
         seq = delivery.stored.seq
         if key.error is not None:
-            self.give_back(delivery, HALTED_NAK_S)
+            self.give_back(delivery, key.put_off_s)
             return
         entry = next((entry for entry in key.entries if entry.seq >= seq), None)
         if entry is not None and entry.seq == seq:
@@ -234,7 +233,11 @@ class RoleLoop:
         key.in_log = None
 
     async def _load(self, key: Key, seq: int) -> None:
-        start = await self._past.start(key.name)
+        try:
+            start = await self._past.start(key.name)
+        except NewerVersion as error:
+            key.halt(error)
+            return
         key.fold = start.fold
         key.complete_to = start.fold.position
         key.checkpoint_at = start.fold.count
@@ -244,7 +247,7 @@ class RoleLoop:
     async def _take_over(self, key: Key, start: Start, seq: int) -> None:
         try:
             key.earlier = await self._past.predecessor(key.name, self.deaths).take_over(start, seq)
-        except DecisionChanged as error:
+        except (DecisionChanged, NewerVersion) as error:
             key.halt(error)
         except Quarantined as error:
             key.fold = None  # after the burial it is taken over from the start
@@ -269,10 +272,14 @@ class RoleLoop:
     async def _fold_read(self, key: Key, stored: Stored) -> None:
         if self._is_old(stored) and key.in_log is None:
             key.in_log = await self._past.letters(key.name, stored.seq)
+        if key.fold is not None and subjects.parts_of(stored.subject).kind == CHECKPOINT:
+            key.fold.announced = await self._past.announced()
         try:
             self._fold(key, stored)
         except BuriedLater:
             await self._begin_anew(key, stored)
+        except NewerVersion as error:
+            key.halt(error)
         await self._yield()
 
     async def _begin_anew(self, key: Key, stored: Stored) -> None:
@@ -349,19 +356,32 @@ class RoleLoop:
         self._unhandled.pop(delivery, None)
         delivery.nak(delay_s)
 
-    def report_halt(self, key: Key, error: DecisionChanged) -> None:
+    def report_halt(self, key: Key, error: DecisionChanged | NewerVersion) -> None:
         """Tell the company that a key is stopped; the guard's process ends instead: fail closed.
 
-        So does a process that finds a letter of a later version: that one is not to be disputed.
+        Where a later version has written, that one is not disputed: the mission goes on when it runs.
         """
-        if error.version > self.role.version:
-            self._die(NewerVersion(f"letter {error.seq} is by version {error.version} of {self.role.name}"))
-            return
-        log.critical("decision.changed", role=self.role.name, key=key.name, error=str(error))
         if self._per_company:
             self._die(error)
+        elif isinstance(error, NewerVersion):
+            log.critical("version.newer", role=self.role.name, key=key.name, error=str(error))
+        else:
+            task = asyncio.create_task(self._tell_changed(key, error))
+            self._saver.tasks[task] = None
+            task.add_done_callback(self._told_changed)
+
+    async def _tell_changed(self, key: Key, error: DecisionChanged) -> None:
+        announced = await self._past.announced() if error.version > self.role.version else Announced()
+        if self.role.version < error.version <= announced.before(error.seq):
+            key.error = NewerVersion(f"letter {error.seq} is by version {error.version} of {self.role.name}")
+            log.critical("version.newer", role=self.role.name, key=key.name, error=str(key.error))
             return
+        log.critical("decision.changed", role=self.role.name, key=key.name, error=str(error))
         self._publisher.send(alarms.decision_changed(self.table, error, self.carrier.now_ns()), Nobody())
+
+    def _told_changed(self, task: asyncio.Task[None]) -> None:
+        self._saver.tasks.pop(task, None)
+        self._worker_done(task)
 
     def _quarantine(self, key: Key, stored: Stored) -> None:
         """Stop before a mail that kills whoever decides it; what came before it goes on.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from bus import burials, checkpoints, subjects
+from bus import burials, checkpoints, releases, subjects
 from bus.checkpoints import Start
 from bus.envelope import Outgoing, Stored
 from bus.fold import Role
 from bus.poison import Deaths
 from bus.ports import Carrier
 from bus.subjects import ANY, DLQ_STREAM, MAIL_STREAM, Wanted, mailbox_filter
-from bus.table import Table
+from bus.table import Announced, Table
 from bus.versions import Predecessor
 
 
@@ -61,6 +61,10 @@ class Past:
                 return True
             since = page[-1].seq + 1
         return False
+
+    async def announced(self) -> Announced:
+        """Return what the operator has announced of this role's versions."""
+        return await releases.read(self._carrier, self._role.name)
 
     async def burials(self, key: str) -> dict[int, str]:
         """Return what the operator has buried: sequence, and why."""

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any, Protocol
 
 from bus.envelope import Stored
-from bus.errors import BusError, DecisionChanged
+from bus.errors import BusError, DecisionChanged, NewerVersion
 from bus.fold import Fold
 from bus.ports import Delivery
 from bus.versions import Earlier
@@ -22,8 +22,10 @@ class Owner(Protocol):
 
     def save(self, key: Key) -> None: ...
 
-    def report_halt(self, key: Key, error: DecisionChanged) -> None: ...
+    def report_halt(self, key: Key, error: DecisionChanged | NewerVersion) -> None: ...
 
+
+NEWER_NAK_S = 1.0
 
 HALTED_NAK_S = 60.0
 """How long mail of a halted key is put off: nobody can decide it until a person looked."""
@@ -77,15 +79,20 @@ class Key:
         if self.snapshot and (not self.entries or self.entries[0].seq > self.snapshot[0]):
             self.loop.save(self)
 
-    def halt(self, error: DecisionChanged) -> None:
-        """Publish nothing more for this key: the log and this code disagree."""
+    @property
+    def put_off_s(self) -> float:
+        """How long its mail is put off: a process of a later version beside this one takes it at once."""
+        return NEWER_NAK_S if isinstance(self.error, NewerVersion) else HALTED_NAK_S
+
+    def halt(self, error: DecisionChanged | NewerVersion) -> None:
+        """Publish nothing more for this key: the log and this code disagree, or a later version has it."""
         if self.error is not None:
             return
         self.error = error
         self.loop.report_halt(self, error)
         for entry in self.entries:
             for delivery in entry.deliveries:
-                self.loop.give_back(delivery, HALTED_NAK_S)
+                self.loop.give_back(delivery, self.put_off_s)
         self.entries.clear()
         self.snapshot = None
 

@@ -11,7 +11,8 @@ import random
 from collections import deque
 from typing import Protocol
 
-from bus.envelope import Outgoing, digest
+from bus.bounds import whole
+from bus.envelope import Outgoing, digest, version_of
 from bus.errors import DecisionChanged, Unknown
 from bus.ports import Behind, Carrier
 from bus.structured import structlog
@@ -46,7 +47,7 @@ async def publish_surely(carrier: Carrier, message: Outgoing) -> int:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, _LONGEST_PAUSE_S)
             continue
-        if not ack.duplicate or stream_of(message.subject) != MAIL_STREAM:
+        if not ack.duplicate:
             return ack.seq
         squatted = await _compare(carrier, message, ack.seq)
         if squatted is None:
@@ -56,17 +57,16 @@ async def publish_surely(carrier: Carrier, message: Outgoing) -> int:
 
 async def _compare(carrier: Carrier, message: Outgoing, seq: int) -> Outgoing | None:
     """Return None if the log holds this letter, or the letter under an id that nobody occupies."""
-    behind = Behind(MAIL_STREAM, seq)
-    while (stored := await carrier.get(MAIL_STREAM, seq)) is None:
+    stream = stream_of(message.subject) or MAIL_STREAM
+    behind = Behind(stream, seq)
+    while (stored := await carrier.get(stream, seq)) is None:
         await behind.wait()
     if message.same_as(stored):
         return None
-    if stored.subject == message.subject:
+    if stored.subject == message.subject and stream == MAIL_STREAM:
         address = parse_mail(message.subject)
-        version = int(stored.headers.get("coo-version", 0))
-        raise DecisionChanged(
-            address.sender, address.mission, seq, int(message.headers.get("coo-at", 0)), version
-        )
+        at = whole(message.headers.get("coo-at", "")) or 0
+        raise DecisionChanged(address.sender, address.mission, seq, at, version_of(stored))
     log.critical("id.squatted", id=message.id, squatter=stored.subject, seq=seq)
     return message.under_id(digest(message.id, seq))
 

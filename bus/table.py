@@ -6,19 +6,21 @@ and the reference are derived from it; nothing else in the project names a subje
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from bus.bounds import Whole
 from bus.errors import BadLetter, BadMail
 from bus.subjects import Address
 
 CHECKPOINT = "checkpoint"
 ERROR = "error"
 BURIED = "buried"
+RELEASED = "released"
 
 
 class Ref(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,14 +28,14 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True):
 
     owner: str
     digest: str
-    size: int
+    size: Whole
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):
     """A mailbox could not decide a mail; a copy is in the dead letters."""
 
     mailbox: str
-    seq: int
+    seq: Whole
     reason: str
     detail: str
 
@@ -44,8 +46,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     `fold` is the state as it is; when that is too big for a body it is null, and the state is in `blob`.
     """
 
-    version: int
-    position: int
+    version: Whole
+    position: Whole
     fold: msgspec.Raw = msgspec.Raw(b"null")
     blob: Ref | None = None
 
@@ -53,8 +55,24 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 class Buried(msgspec.Struct, frozen=True, kw_only=True):
     """The operator has the mail at `seq` of this mailbox skipped by every fold."""
 
-    seq: int
+    seq: Whole
     reason: str
+
+
+class Released(msgspec.Struct, frozen=True, kw_only=True):
+    """The operator announces that there is this version of the mailbox's role (`bus.releases`)."""
+
+    version: Whole
+
+
+class Announced(NamedTuple):
+    """The announcements for one role: version by sequence."""
+
+    versions: Mapping[int, int] = {}
+
+    def before(self, seq: int) -> int:
+        """Return the greatest version that was announced before a message; 0 if none was."""
+        return max((version for at, version in self.versions.items() if at < seq), default=0)
 
 
 @dataclass(frozen=True, kw_only=True)

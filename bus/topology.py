@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bus import subjects
 from bus.subjects import ANY, BLOB_STREAM, DLQ_STREAM, MAIL_STREAM, Filter, mailbox_filter, matches
-from bus.table import BURIED, CHECKPOINT, Mailbox, Table
+from bus.table import CHECKPOINT, Mailbox, Table
 
 SECOND_NS = 1_000_000_000
 
@@ -102,9 +102,7 @@ def _hints(table: Table) -> tuple[str, str]:
     """
     orders = {mailbox.name: mailbox.orders for mailbox in table.mailboxes if mailbox.orders}
     waited_for = {
-        row.sender
-        for row in table.rows
-        if row.to in orders and row.kind not in (*orders[row.to], CHECKPOINT, BURIED)
+        row.sender for row in table.rows if row.to in orders and row.kind not in (*orders[row.to], CHECKPOINT)
     }
     return subjects.hinted(waited_for.pop() if len(waited_for) == 1 else ANY)
 

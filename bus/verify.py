@@ -16,15 +16,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bus import burials, checkpoints, subjects
+from bus import burials, checkpoints, releases, subjects
 from bus.alarms import halt_id, quarantine_id
 from bus.deadletters import copy_of, dead_id, entry_of
-from bus.envelope import Mail, Outgoing, Stored, digest, open_mail
+from bus.envelope import Mail, Outgoing, Stored, decided_at, digest, open_mail, version_of
 from bus.errors import BadMail, BuriedLater, NewerVersion
 from bus.fold import DeadLetter, Decision, Fold, Role, cause_of_unreadable, complaint, misaddressed
 from bus.subjects import COMPANY, Address
 from bus.table import CHECKPOINT, ERROR, Checkpoint, Ref, Table
-from bus.versions import version_of
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +113,7 @@ class _Verifier:
         self.copies: list[int] = []
         self.alarms: set[str] = set()
         self.dead: dict[str, tuple[Stored, DeadLetter]] = {}
+        self.announced = releases.found_in(table, messages)
         self.letters = 0
         self.checkpoints = 0
         self.older = 0
@@ -153,14 +153,22 @@ class _Verifier:
         for stored in mail:
             address = subjects.parse_mail(stored.subject)
             if (address.kind, address.sender) == (CHECKPOINT, role.name):
-                checkpoint = checkpoints.read(stored)
-                if checkpoint is None:
-                    self.find(stored, "a checkpoint that cannot be read")
-                elif checkpoint.version <= role.version:
+                checkpoint = checkpoints.read(self.table, stored)
+                if checkpoint is not None and checkpoint.version <= role.version:
                     claims.setdefault(checkpoint.position, []).append((stored, checkpoint))
+                elif checkpoint is not None:
+                    self.find(stored, f"a checkpoint of version {checkpoint.version} of {role.name}")
         for at_one_place in claims.values():
             at_one_place.sort(key=lambda claim: claim[1].version)
         return claims
+
+    def _opened(self, stored: Stored) -> Checkpoint | None:
+        """Read a checkpoint; None if it is bad mail, which is found elsewhere."""
+        try:
+            message = open_mail(self.table, stored, stored.time_ns).message
+        except BadMail:
+            return None
+        return message if isinstance(message, Checkpoint) else None
 
     def _compare(
         self, role: Role[Any], key: str, claims: list[tuple[Stored, Checkpoint]], fold: Fold[Any]
@@ -170,9 +178,15 @@ class _Verifier:
         for stored, checkpoint in claims:
             content = self._content(checkpoint)
             if content is None:
+                self.checkpoints += 1
                 self.find(stored, "a checkpoint whose state is not there")
                 continue
             if checkpoint.version < role.version:
+                if not self._there_was(role.name, checkpoint.version, stored):
+                    self.find(
+                        stored, f"a checkpoint of version {checkpoint.version}, which never was announced"
+                    )
+                    continue
                 lower = self._lower(role, checkpoint, content, fold.buried)
                 continue
             self.checkpoints += 1
@@ -216,8 +230,9 @@ class _Verifier:
         for stored in messages:
             try:
                 address = subjects.parse_mail(stored.subject)
+                mail = open_mail(self.table, stored, stored.time_ns)
             except BadMail as error:
-                self.find(stored, str(error))
+                self.find(stored, f"mail that nobody takes: {error}")
                 continue
             name = _name(address, stored.headers.get("ce-id") or f"none at {stored.seq}")
             if (first := seen.setdefault(name, stored)) is not stored:
@@ -232,14 +247,14 @@ class _Verifier:
             elif address.kind != CHECKPOINT and address.sender in self.roles:
                 self._explain_letter(stored, address)
             elif address.kind != CHECKPOINT and address.sender in self.performers:
-                self._explain_answer(stored, address, seen, answered)
+                self._explain_answer(stored, mail, address, seen, answered)
             elif address.sender in self.proofs:
                 self._prove(stored, self.proofs[address.sender])
 
     def _prove(self, stored: Stored, proof: Proof) -> None:
         """Compare a performer's checkpoint with what it must have read."""
         self.checkpoints += 1
-        checkpoint = checkpoints.read(stored)
+        checkpoint = checkpoints.read(self.table, stored)
         content = self._content(checkpoint) if checkpoint is not None else None
         if checkpoint is None or content is None:
             self.find(stored, "a checkpoint that cannot be read")
@@ -265,7 +280,7 @@ class _Verifier:
             self.find(stored, f"decided by version {version} of {role.name}")
         elif letter is not None and letter.same_as(stored):
             return
-        elif version < role.version and self._was_before(stored, address) and self._could_be(stored, address):
+        elif version < role.version and self._is_older(stored, address):
             self.older += 1
         elif letter is None:
             self.find(stored, f"{address.sender} does not decide this letter")
@@ -273,30 +288,38 @@ class _Verifier:
             self.find(stored, f"{address.sender} decides another letter here")
             self.alarms.add(halt_id(_key_of(self.table, address.sender, address), address.sender, stored.seq))
 
-    def _was_before(self, stored: Stored, address: Address) -> bool:
-        """Say whether a letter answers mail that this version took over as decided."""
+    def _is_older(self, stored: Stored, address: Address) -> bool:
+        """Say whether a letter answers mail that this version took over as decided by a version there was.
+
+        In every version its id follows from that mail.
+        """
         key = _key_of(self.table, address.sender, address)
         end = self.taken_over.get((address.sender, key), _NEVER)
-        return int(stored.headers.get("coo-at", 0)) <= end.position and stored.seq < end.seq
-
-    def _could_be(self, stored: Stored, address: Address) -> bool:
-        """Say whether a letter's id follows from its mail, as in every version."""
+        if decided_at(stored) > end.position or stored.seq >= end.seq:
+            return False
         asked_by, _, mail_id = stored.headers.get("coo-cause", "").partition("/")
         parts = (address.mission, asked_by, mail_id, address.sender, address.to, address.kind)
-        return stored.headers.get("ce-id", "") in {digest(*parts, n) for n in range(_MOST_ORDINALS)}
+        ids = {digest(*parts, n) for n in range(_MOST_ORDINALS)}
+        return stored.headers["ce-id"] in ids and self._there_was(address.sender, version_of(stored), stored)
+
+    def _there_was(self, role: str, version: int, stored: Stored) -> bool:
+        """Say whether a lower version of a role can have written a message: it was announced, or all were not."""
+        announced = self.announced.get(role, {})
+        before = [known for seq, known in announced.items() if seq < stored.seq]
+        return not before or version in before
 
     def _explain_answer(
-        self, stored: Stored, address: Address, seen: Seen, answered: dict[tuple[str, str, str], int]
+        self,
+        stored: Stored,
+        answer: Mail,
+        address: Address,
+        seen: Seen,
+        answered: dict[tuple[str, str, str], int],
     ) -> None:
         """Check that a performer's letter has an order, the id that follows from it, and none before it."""
         self.letters += 1
         told = self.expected.get(stored.headers.get("ce-id", ""))
         if told is not None and told.same_as(stored):
-            return
-        try:
-            answer = open_mail(self.table, stored, stored.time_ns)
-        except BadMail as error:
-            self.find(stored, f"{address.sender} wrote what cannot be read: {error}")
             return
         asked_by, _, order_id = answer.cause.partition("/")
         order = seen.get((address.mission, address.sender, asked_by, order_id))
@@ -414,6 +437,14 @@ def _key_of(table: Table, role: str, address: Address) -> str:
     return COMPANY if table.mailbox(role).per == "company" else address.mission
 
 
+def _version_in(stored: Stored) -> int:
+    """Return the version of a checkpoint, 0 if it cannot be read."""
+    try:
+        return msgspec.json.decode(stored.body, type=Checkpoint).version
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 0
+
+
 def _older_only(
     messages: Sequence[Stored], table: Table, roles: Mapping[str, Role[Any]]
 ) -> list[tuple[str, str]]:
@@ -425,7 +456,7 @@ def _older_only(
             continue
         key = (address.sender, _key_of(table, address.sender, address))
         version = version_of(stored)
-        if (checkpoint := checkpoints.read(stored)) is not None:
+        if (checkpoint := checkpoints.read(table, stored)) is not None:
             version = checkpoint.version
         newest[key] = max(newest.get(key, 0), version)
     return [key for key, version in newest.items() if 0 < version < roles[key[0]].version]

@@ -12,7 +12,7 @@ from typing import Any
 
 from bus import checkpoints, subjects
 from bus.checkpoints import Start
-from bus.envelope import Stored
+from bus.envelope import Stored, decided_at, version_of
 from bus.errors import DecisionChanged, NewerVersion, Quarantined
 from bus.fold import Decision, Fold, Role
 from bus.poison import Deaths, decide, kills
@@ -31,8 +31,8 @@ class Earlier:
         self._by_cause: dict[int, dict[str, Stored]] = {}
         self._lanes: dict[str, int] = {}
         for stored in letters:
-            cause = int(stored.headers["coo-at"])
-            self._by_cause.setdefault(cause, {}).setdefault(stored.headers["ce-id"], stored)
+            cause = decided_at(stored)
+            self._by_cause.setdefault(cause, {}).setdefault(stored.headers.get("ce-id", ""), stored)
             self._lanes[lane_of(stored.subject)] = max(self._lanes.get(lane_of(stored.subject), 0), cause)
 
     def compare(self, decision: Decision) -> None:
@@ -51,11 +51,6 @@ class Earlier:
                 raise DecisionChanged(self._role, self._key, at, at)
         for stored in found.values():
             raise DecisionChanged(self._role, self._key, stored.seq, at, version_of(stored))
-
-
-def version_of(stored: Stored) -> int:
-    """Return the version of the role that wrote a letter, 0 where it does not say."""
-    return int(stored.headers.get("coo-version", 0))
 
 
 class Predecessor:
@@ -79,7 +74,7 @@ class Predecessor:
             Quarantined: a mail to be compared has killed its process too often.
         """
         position, role = start.fold.position, self._role
-        letters = await self._letters(position + 1)
+        letters = self._believed(start.fold, await self._letters(position + 1))
         if any(version_of(stored) > role.version for stored in letters):
             raise NewerVersion(
                 f"{self._key} was decided by a later version of {role.name} than {role.version}"
@@ -89,7 +84,12 @@ class Predecessor:
         await self._compare(start.fold.copy(), Earlier(role.name, self._key, letters, seq), seq)
         own = await checkpoints.letter(self._carrier, role, self._key, position, start.fold.snapshot())
         until = await publish_surely(self._carrier, own)
-        return Earlier(role.name, self._key, await self._letters(position + 1), until)
+        letters = self._believed(start.fold, await self._letters(position + 1))
+        return Earlier(role.name, self._key, letters, until)
+
+    def _believed(self, fold: Fold[Any], letters: Sequence[Stored]) -> list[Stored]:
+        """Leave out what names a version that nobody had announced."""
+        return [one for one in letters if version_of(one) <= fold.believed(one.seq)]
 
     async def _compare(self, trial: Fold[Any], earlier: Earlier, seq: int) -> None:
         pattern = mailbox_filter(self._role.name, self._mission)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from bus.envelope import Outgoing, open_letter
-from bus.table import Checkpoint, Error, Mailbox, Row, Table
+from bus.table import Buried, Checkpoint, Error, Mailbox, Released, Row, Table
 
 
 class Add(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +29,8 @@ TOY = Table(
         Row(kind="sum", sender="adder", to="desk", message=Sum),
         Row(kind="error", sender="adder", to="desk", message=Error),
         Row(kind="checkpoint", sender="adder", to="adder", message=Checkpoint),
+        Row(kind="buried", sender="operator", to="adder", message=Buried),
+        Row(kind="released", sender="operator", to="adder", message=Released),
     ),
     mailboxes=(Mailbox(name="adder", process="adder"), Mailbox(name="desk", process="desk")),
     people=("ceo",),

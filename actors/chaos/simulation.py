@@ -27,6 +27,7 @@ from bus.envelope import Stored, open_letter
 from bus.errors import BlobMismatch, NewerVersion
 from bus.fold import Role
 from bus.memory import MemoryServer
+from bus.releases import announce
 from bus.subjects import parts_of
 from bus.table import Ref
 from bus.topology import topology
@@ -161,6 +162,9 @@ class Simulation:
     async def play(self, replicas: int) -> None:
         """Run the mission to its end, then let everything come to rest."""
         self._now = asyncio.get_running_loop().time
+        await announce(self.server.connect(), TABLE, _roles().values())
+        if self.odds.upgrade:
+            await announce(self.server.connect(), TABLE, self.newest.values())
         for process in TABLE.processes:
             for n in range(replicas):
                 self._keepers.append(asyncio.create_task(self._keep(process, f"{process}-{n}")))

@@ -9,11 +9,10 @@ import msgspec
 
 from actors import messages as m
 from actors.desk.errors import DeskError, Exit
-from actors.desk.record import decided_at
 from actors.desk.screen import plain
 from actors.table import TABLE
 from bus import subjects
-from bus.envelope import Stored, open_letter, open_mail
+from bus.envelope import Stored, decided_at, open_letter, open_mail
 from bus.errors import BadMail, DecisionChanged
 from bus.ports import Carrier
 from bus.publisher import publish_surely
@@ -85,8 +84,8 @@ async def raised_to(carrier: Carrier, name: str, raise_id: str, seq: int) -> int
                 )
                 for stored in page:
                     start = stored.seq + 1
-                    raised = msgspec.json.decode(stored.body, type=m.Raised)
-                    if raised.digest == raise_id:
+                    raised = _message(stored)
+                    if isinstance(raised, m.Raised) and raised.digest == raise_id:
                         return raised.cap_microusd
                 if not page:
                     await asyncio.sleep(_POLL_S)
@@ -94,6 +93,13 @@ async def raised_to(carrier: Carrier, name: str, raise_id: str, seq: int) -> int
         what = f"Your raise of {name} is in the log, but the guard has not answered in {ANSWER_S:.0f} s."
         fix = f"It counts as soon as budget runs. See what came of it: coo show {name}."
         raise DeskError(Exit.UNREACHABLE, what, fix) from error
+
+
+def _message(stored: Stored) -> msgspec.Struct | None:
+    try:
+        return open_mail(TABLE, stored, stored.time_ns).message
+    except BadMail:
+        return None
 
 
 def _word(stored: Stored, name: str, role: str, says: Says) -> str | None:

@@ -89,8 +89,9 @@ async def _find(carrier: Carrier, seq: int) -> tuple[Stored, Address]:
 
 async def _decided_since(carrier: Carrier, stored: Stored, address: Address) -> list[Stored]:
     """Return the letters that the mailbox has decided at that mail or after it."""
-    from actors.desk.record import decided_at, pages
+    from actors.desk.record import pages
     from actors.table import TABLE
+    from bus.envelope import decided_at
     from bus.subjects import ANY, MAIL_STREAM, mail_filter
 
     key = ANY if TABLE.mailbox(address.to).per == "company" else address.mission

@@ -134,14 +134,20 @@ def setup(
 
 
 async def _set_up(settings: Settings, data_dir: Path | None, server: str | None, check: bool) -> list[str]:
-    from actors.desk.connection import connected
+    from actors.datadir import DataDir
+    from actors.desk.announcing import announce_versions
+    from actors.desk.connection import connected, password, server_url
     from actors.desk.launch import named_errors, wanted
     from bus import setup
-    from bus.authority import ADMIN
+    from bus.authority import ADMIN, OPERATOR
 
     with named_errors():
         async with connected(data_dir, server, ADMIN) as admin:
-            return await (setup.check if check else setup.apply)(admin, wanted(settings))
+            if check:
+                return await setup.check(admin, wanted(settings))
+            done = await setup.apply(admin, wanted(settings))
+        folder = DataDir(data_dir)
+        return done + await announce_versions(server_url(folder, server), password(folder, OPERATOR))
 
 
 def _port(text: str) -> int | Literal["auto"]:

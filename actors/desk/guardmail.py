@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from actors.desk.books import Books
-from actors.desk.record import decided_at, pages
+from actors.desk.record import pages
 from actors.table import TABLE
 from bus import burials
-from bus.envelope import Mail, Outgoing, Stored, decode, open_mail
+from bus.envelope import Mail, Outgoing, Stored, decided_at, decode, open_mail
 from bus.errors import BadMail
 from bus.ports import Carrier
 from bus.subjects import MAIL_STREAM, mail_filter, mailbox_filter, matches, parse_mail

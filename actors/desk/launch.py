@@ -15,6 +15,7 @@ from typing import Literal
 
 from actors import provenance, stamp
 from actors.datadir import DataDir, DataDirError, Locked, Run
+from actors.desk.announcing import announce_versions
 from actors.desk.connection import is_guarded, password, session
 from actors.desk.errors import DeskError, Exit
 from actors.desk.failover import Failover
@@ -27,7 +28,7 @@ from actors.serverkeeper import keep
 from actors.supervisor import ProcessEvent, Release, Supervisor
 from actors.table import TABLE
 from bus import setup
-from bus.authority import ADMIN, SUPERVISOR, principals, variable
+from bus.authority import ADMIN, OPERATOR, SUPERVISOR, principals, variable
 from bus.errors import BusError, TopologyConflict, Unreachable
 from bus.jetstream import JetStreamCarrier
 from bus.structured import structlog
@@ -134,6 +135,7 @@ async def _open(company: Company, passwords: Mapping[str, str], stack: AsyncExit
     try:
         async with asyncio.timeout(START_S), session(company.url, ADMIN, passwords[ADMIN]) as admin:
             await setup.apply(admin, wanted(plan.settings))
+            await announce_versions(company.url, passwords[OPERATOR])
             async with session(company.url, "ceo", passwords["ceo"]) as ceo:
                 await send_limits(ceo, plan.settings)
                 if company.server is None:

@@ -15,7 +15,7 @@ from actors.money import usd
 from actors.raising import short
 from actors.table import TABLE
 from bus import subjects
-from bus.envelope import Mail, Stored, open_mail, rfc3339
+from bus.envelope import Mail, Stored, decided_at, open_mail, rfc3339
 from bus.errors import BadMail
 from bus.ports import Behind, Carrier
 from bus.subjects import MAIL_STREAM, Filter
@@ -155,12 +155,6 @@ def _refusal(refusal: m.Refusal | None) -> dict[str, str] | None:
         "remaining_usd": usd(refusal.remaining_microusd),
         "text": short(refusal),
     }
-
-
-def decided_at(stored: Stored) -> int:
-    """Return the sequence of the mail that a letter answers, 0 if it does not say."""
-    text = stored.headers.get("coo-at", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
 async def pages(

@@ -95,13 +95,14 @@ def _told(report: Report) -> str:
 
 async def _contents(carrier: JetStreamCarrier, messages: list[Stored]) -> dict[Ref, bytes]:
     """Fetch the blobs of checkpoints that were too big for a body; what is not there is left out."""
+    from actors.table import TABLE
     from bus import blobs
     from bus.checkpoints import read
-    from bus.errors import BlobMismatch, NotAToken
+    from bus.errors import BlobMismatch
 
     refs: dict[Any, bytes] = {}
-    for checkpoint in filter(None, map(read, messages)):
+    for checkpoint in filter(None, (read(TABLE, stored) for stored in messages)):
         if checkpoint.blob is not None and checkpoint.blob not in refs:
-            with suppress(BlobMismatch, NotAToken):
+            with suppress(BlobMismatch):
                 refs[checkpoint.blob] = await blobs.get(carrier, checkpoint.blob)
     return refs

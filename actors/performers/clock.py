@@ -144,9 +144,15 @@ class Clock:
         last = await self._carrier.last(MAIL_STREAM, subjects.mail(COMPANY, NAME, "checkpoint", NAME))
         if last is None:
             return
-        checkpoint = msgspec.json.decode(last.body, type=Checkpoint)
-        if checkpoint.version == VERSION:
-            self._wakes = msgspec.json.decode(checkpoint.fold, type=Wakes)
+        try:
+            checkpoint = open_mail(self._table, last, last.time_ns).message
+            assert isinstance(checkpoint, Checkpoint)
+            wakes = msgspec.json.decode(checkpoint.fold, type=Wakes)
+        except (BadMail, msgspec.DecodeError) as error:
+            log.warning("checkpoint.left_out", key=NAME, seq=last.seq, error=str(error))
+            return
+        if checkpoint.version == VERSION and checkpoint.position < last.seq:
+            self._wakes = wakes
             self._position = self._ticks_read_to = checkpoint.position
             self._heap = [_Due(wake.at_ns, wake.place, wake.id) for wake in self._wakes.open.values()]
             heapq.heapify(self._heap)

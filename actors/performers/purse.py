@@ -18,7 +18,8 @@ import msgspec
 from actors import messages as m
 from actors.performers.bill import Bill, Grant, NoMoney, NotSent, Paid, Price, Spent, TooManyAttempts
 from bus import blobs, subjects
-from bus.envelope import Cause, Mail, Stored, readable, seal
+from bus.bounds import whole
+from bus.envelope import Cause, Mail, Stored, decided_at, readable, seal
 from bus.errors import DecisionChanged
 from bus.hints import Hints
 from bus.ports import Behind, Carrier
@@ -278,13 +279,15 @@ class Purse:
         mail = readable(self._table, stored)
         if mail is None:
             return
-        call_id, _, number = getattr(mail.message, "attempt", "").rpartition(".")
-        if call_id != order.id or _NUMBER.fullmatch(number) is None:
+        name = getattr(mail.message, "attempt", "")
+        call_id, _, text = name.rpartition(".")
+        number = whole(text)
+        if call_id != order.id or number is None:
             return
-        attempt = attempts.setdefault(int(number), Attempt())
+        attempt = attempts.setdefault(number, Attempt())
         match mail.message:
             case m.Granted() as granted:
-                attempt.granted, attempt.granted_at = granted, int(stored.headers.get("coo-at", 0))
+                attempt.granted, attempt.granted_at = granted, decided_at(stored)
             case m.Refused() as refused:
                 attempt.refused = refused
             case m.Sent(nonce=nonce):

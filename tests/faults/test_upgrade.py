@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,17 +16,27 @@ from test_kills import GOAL, done, files_of, log_of
 
 from actors.performers.proofs import PERFORMERS
 from actors.table import TABLE
-from bus.authority import variable
+from bus.authority import OPERATOR, variable
+from bus.jetstream import connect
+from bus.releases import announce
 from bus.verify import verify
 
 ROLES = ("coo", "engineer", "qa", "budget", "approval")
 MISSIONS = 3
 
 
+async def announced(company: Company) -> None:
+    """Announce the next version, as the `coo up` of it would."""
+    operator = await connect(company.url, user=OPERATOR, password=company.credentials[OPERATOR])
+    await announce(operator, TABLE, map(newer, ROLES))
+    await operator.close()
+
+
 @contextmanager
 def next_version(company: Company) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Run one process of the next version for every role, beside those of the company."""
     argv = [sys.executable, str(Path(__file__).parent / "newer.py")]
+    asyncio.run(announced(company))
     running = [
         subprocess.Popen(
             [*argv, name, company.url], env={**company.env, variable(name): company.credentials[name]}

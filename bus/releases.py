@@ -1,0 +1,70 @@
+"""Which versions of its roles the operator has announced: a higher one is believed of nobody.
+
+A checkpoint or a letter of a higher version stops a key for everybody older. Who may write one is the role's
+own process; so a taken one could stop every mission by a number. The operator, who starts the company, says
+in the log which versions there are; only an announcement that stands before a message counts for it, so that
+every fold judges alike, whenever it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from bus import subjects
+from bus.authority import OPERATOR
+from bus.envelope import Stored, digest, open_letter, readable
+from bus.fold import Role
+from bus.ports import Carrier
+from bus.publisher import publish_surely
+from bus.subjects import COMPANY, MAIL_STREAM
+from bus.table import RELEASED, Announced, Released, Table
+
+
+async def read(carrier: Carrier, role: str) -> Announced:
+    """Read what the operator has announced for a role."""
+    pattern = subjects.mail_filter(COMPANY, role, RELEASED, OPERATOR)
+    found: dict[int, int] = {}
+    start = 1
+    while page := await carrier.read(MAIL_STREAM, pattern, start):
+        for stored in page:
+            try:
+                found[stored.seq] = msgspec.json.decode(stored.body, type=Released).version
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue  # the fold refuses it
+        start = page[-1].seq + 1
+    return Announced(found)
+
+
+def found_in(table: Table, messages: Iterable[Stored]) -> dict[str, dict[int, int]]:
+    """Return what is announced among messages: by role, version by sequence."""
+    found: dict[str, dict[int, int]] = {}
+    for stored in messages:
+        if subjects.parts_of(stored.subject).kind == RELEASED:
+            mail = readable(table, stored)
+            if mail is not None and isinstance(mail.message, Released):
+                found.setdefault(mail.to, {})[stored.seq] = mail.message.version
+    return found
+
+
+async def announce(operator: Carrier, table: Table, roles: Iterable[Role[Any]]) -> list[str]:
+    """Announce what has not been, as the operator; return a line for each role, as `setup.apply` does."""
+    lines = []
+    for role in roles:
+        known = max((await read(operator, role.name)).versions.values(), default=0)
+        lines.append(f"version {role.version} of {role.name}: as expected")
+        if known < role.version:
+            letter = open_letter(
+                table,
+                sender=OPERATOR,
+                to=role.name,
+                mission=COMPANY,
+                message=Released(version=role.version),
+                id=digest("released", role.name, role.version),
+                time_ns=operator.now_ns(),
+            )
+            await publish_surely(operator, letter)
+            lines[-1] = f"version {role.version} of {role.name}: announced"
+    return lines
