@@ -303,7 +303,7 @@ class _Verifier:
         return stored.headers["ce-id"] in ids and self._there_was(address.sender, version_of(stored), stored)
 
     def _there_was(self, role: str, version: int, stored: Stored) -> bool:
-        """Say whether a lower version of a role can have written a message: it was announced, or all were not."""
+        """Say whether a lower version can have written a message: it was announced, or none was by then."""
         announced = self.announced.get(role, {})
         before = [known for seq, known in announced.items() if seq < stored.seq]
         return not before or version in before

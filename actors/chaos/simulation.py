@@ -23,7 +23,7 @@ from actors.company import loops, role, serve
 from actors.performers.proofs import PERFORMERS
 from actors.table import TABLE
 from bus.blobs import chunks_of
-from bus.envelope import Stored, open_letter
+from bus.envelope import Stored, open_letter, readable
 from bus.errors import BlobMismatch, NewerVersion
 from bus.fold import Role
 from bus.memory import MemoryServer
@@ -47,11 +47,7 @@ _BUDGET_MICROUSD = 10**7
 _BUSY_S = 30.0
 """Virtual seconds in which a mission is usually played."""
 
-_LOOKED_FOR = {
-    row.kind: row.message
-    for row in TABLE.rows
-    if row.kind in ("status", "close", "granted", "sent", "settle", "reply", "error")
-}
+_LOOKED_FOR = frozenset({"status", "close", "granted", "sent", "settle", "reply", "error"})
 
 _ACK_WAIT_S = 5
 _WINDOW_S = 60
@@ -282,8 +278,9 @@ class Simulation:
         for stored in messages[self._looked_at :]:
             name = parts_of(stored.subject).kind
             if name in _LOOKED_FOR:
-                message = msgspec.json.decode(stored.body, type=_LOOKED_FOR[name])
-                self._mail.setdefault(name, []).append((stored, message))
+                mail = readable(TABLE, stored)
+                if mail is not None:
+                    self._mail.setdefault(name, []).append((stored, mail.message))
         self._looked_at = len(messages)
         return self._mail.get(kind, [])
 

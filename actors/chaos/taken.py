@@ -26,7 +26,7 @@ from actors.chaos.faults import PROFILES, Odds
 from actors.chaos.simulation import Failed, Simulation
 from actors.table import TABLE
 from bus import authority, subjects
-from bus.envelope import Stored
+from bus.envelope import Stored, readable
 from bus.errors import BusError, Occupied, Unknown
 
 SPARED, NAMED = "m-1", "m-2"
@@ -143,8 +143,9 @@ class TakenCompany(Simulation):
         for stored in messages[self._looked_at :]:
             tokens = stored.subject.split(".")
             if len(tokens) == 6 and tokens[2] == SPARED and tokens[4] in core._LOOKED_FOR:
-                message = msgspec.json.decode(stored.body, type=core._LOOKED_FOR[tokens[4]])
-                self._spared.setdefault(tokens[4], []).append((stored, message))
+                mail = readable(TABLE, stored)
+                if mail is not None:
+                    self._spared.setdefault(mail.kind, []).append((stored, mail.message))
         self._looked_at = len(messages)
         return self._spared.get(kind, [])
 
