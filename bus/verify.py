@@ -121,6 +121,10 @@ class _Verifier:
 
     def find(self, stored: Stored, why: str) -> None:
         self.found.add(stored.seq)
+        address = subjects.address_of(stored.subject)
+        if address is not None and address.sender in self.roles:  # whoever decides otherwise tells of it
+            key = _key_of(self.table, address.sender, address)
+            self.alarms.add(halt_id(key, address.sender, stored.seq))
         self.findings.append(Finding(seq=stored.seq, subject=stored.subject, why=why))
 
     # -- folding --------------------------------------------------------------------------------------
@@ -286,7 +290,6 @@ class _Verifier:
             self.find(stored, f"{address.sender} does not decide this letter")
         else:
             self.find(stored, f"{address.sender} decides another letter here")
-            self.alarms.add(halt_id(_key_of(self.table, address.sender, address), address.sender, stored.seq))
 
     def _is_older(self, stored: Stored, address: Address) -> bool:
         """Say whether a letter answers mail that this version took over as decided by a version there was.

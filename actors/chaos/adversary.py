@@ -79,6 +79,8 @@ class Adversary:
         self.chance = chance
         self.senders = [mailbox.name for mailbox in table.mailboxes_of(process)]
         self._table = table
+        per_company = any(mailbox.per == "company" for mailbox in table.mailboxes_of(process))
+        self._odd_names = ODD_NAMES if per_company else (*ODD_NAMES, subjects.COMPANY)
         self._named = named
         self._spared = spared
         self._rows = table.rows_from(self.senders)
@@ -123,7 +125,7 @@ class Adversary:
         """Return a mission token, of one that is named, that is odd, or that somebody else gave."""
         name = self.chance.choice(self._named)
         if self.chance.random() < 0.3:
-            name = self.chance.choice(ODD_NAMES)
+            name = self.chance.choice(self._odd_names)
         return self._named[0] if name in self._spared or "." in name else name
 
     def _is_own(self, stored: Stored) -> bool:

@@ -28,6 +28,7 @@ from actors.table import TABLE
 from bus import authority, subjects
 from bus.envelope import Stored, readable
 from bus.errors import BusError, Occupied, Unknown
+from bus.table import CHECKPOINT
 
 SPARED, NAMED = "m-1", "m-2"
 MESSAGES = 60
@@ -208,9 +209,15 @@ def misnamed(log: Sequence[Stored], forged: Collection[int], found: Mapping[int,
     """Return what a verification did wrong on a log in which these sequences are forged, "" for nothing.
 
     A forgery that says the very same as an honest message changes nothing. One of a performer under an id
-    that its order gives it stands for its answer: what the world said is not folded.
+    that its order gives it stands for its answer: what the world said is not folded. What a role decided on
+    from a forged checkpoint of its own is not explained either, whoever wrote it.
     """
+    misled = {
+        _author(log[seq - 1]): seq for seq in sorted(forged, reverse=True) if _is_checkpoint(log[seq - 1])
+    }
     for seq in sorted(found.keys() - set(forged)):
+        if misled.get(_author(log[seq - 1]), seq) < seq:
+            continue
         return f"named although honest: {seq} {log[seq - 1].subject}: {found[seq]}"
     honest = {_said(stored) for stored in log if stored.seq not in forged}
     for seq in sorted(set(forged) - found.keys()):
@@ -220,7 +227,18 @@ def misnamed(log: Sequence[Stored], forged: Collection[int], found: Mapping[int,
 
 
 def _said(stored: Stored) -> tuple[str, bytes, str]:
-    return stored.subject, stored.body, stored.headers.get("coo-cause", "")
+    """Return what a message says; a checkpoint is true or not, whatever it names as its cause."""
+    cause = "" if _is_checkpoint(stored) else stored.headers.get("coo-cause", "")
+    return stored.subject, stored.body, cause
+
+
+def _is_checkpoint(stored: Stored) -> bool:
+    return subjects.parts_of(stored.subject).kind == CHECKPOINT
+
+
+def _author(stored: Stored) -> tuple[str, str]:
+    parts = subjects.parts_of(stored.subject)
+    return parts.sender, parts.mission
 
 
 def _may_stand_for_an_answer(stored: Stored) -> bool:
