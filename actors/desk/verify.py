@@ -51,9 +51,9 @@ async def _verify(
     from actors.performers.proofs import PERFORMERS
     from actors.table import TABLE
     from bus.subjects import (
-        ANY,
         DLQ_STREAM,
         EVERY_DEAD_LETTER,
+        EVERY_MAIL,
         MAIL_STREAM,
         dead_letter_filter,
         mission_filter,
@@ -62,7 +62,7 @@ async def _verify(
 
     async with connected(data_dir, server) as carrier:
         name = "" if everything else await find_mission(carrier, mission)
-        pattern = mission_filter(name or ANY)
+        pattern = EVERY_MAIL if everything else mission_filter(name)
         dead_pattern = EVERY_DEAD_LETTER if everything else dead_letter_filter(mission=name)
         dead = [stored async for page in pages(carrier, DLQ_STREAM, dead_pattern) for stored in page]
         # Read after their copies: so the mail of each is there.

@@ -35,7 +35,7 @@ from actors.desk.order import Wish, publish, resolve  # noqa: E402
 from actors.table import TABLE  # noqa: E402
 from bus.envelope import Stored  # noqa: E402
 from bus.jetstream import connect  # noqa: E402
-from bus.subjects import address_of, mission_filter  # noqa: E402
+from bus.subjects import EVERY_MAIL, address_of  # noqa: E402
 
 GOALS = (
     "Write a word count tool with tests",
@@ -99,7 +99,7 @@ class Attack:
 
     async def _hear(self, reader: Any, adversary: Adversary) -> None:
         start = self.log[-1].seq + 1 if self.log else 1
-        while page := await reader.read("COO", mission_filter(), start):
+        while page := await reader.read("COO", EVERY_MAIL, start):
             self.log += page
             start = page[-1].seq + 1
             for stored in page:
