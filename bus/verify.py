@@ -23,7 +23,7 @@ from bus.envelope import Mail, Outgoing, Stored, decided_at, digest, open_mail, 
 from bus.errors import BadMail, BuriedLater, NewerVersion
 from bus.fold import DeadLetter, Decision, Fold, Role, cause_of_unreadable, complaint, misaddressed
 from bus.subjects import COMPANY, Address
-from bus.table import CHECKPOINT, ERROR, Checkpoint, Ref, Table
+from bus.table import CHECKPOINT, ERROR, Checkpoint, Error, Ref, Table
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +110,7 @@ class _Verifier:
         self.expected: dict[str, Outgoing] = {}
         self.findings: list[Finding] = []
         self.found: set[int] = set()
+        self.disputed: set[tuple[str, str]] = set()
         self.copies: list[int] = []
         self.alarms: set[str] = set()
         self.dead: dict[str, tuple[Stored, DeadLetter]] = {}
@@ -122,9 +123,8 @@ class _Verifier:
     def find(self, stored: Stored, why: str) -> None:
         self.found.add(stored.seq)
         address = subjects.address_of(stored.subject)
-        if address is not None and address.sender in self.roles:  # whoever decides otherwise tells of it
-            key = _key_of(self.table, address.sender, address)
-            self.alarms.add(halt_id(key, address.sender, stored.seq))
+        if address is not None and address.sender in self.roles:
+            self.disputed.add((address.sender, _key_of(self.table, address.sender, address)))
         self.findings.append(Finding(seq=stored.seq, subject=stored.subject, why=why))
 
     # -- folding --------------------------------------------------------------------------------------
@@ -158,7 +158,9 @@ class _Verifier:
             address = subjects.parse_mail(stored.subject)
             if (address.kind, address.sender) == (CHECKPOINT, role.name):
                 checkpoint = checkpoints.read(self.table, stored)
-                if checkpoint is not None and checkpoint.version <= role.version:
+                if checkpoint is not None and address.mission != _key_of(self.table, role.name, address):
+                    self.find(stored, "a checkpoint where nobody looks for one")
+                elif checkpoint is not None and checkpoint.version <= role.version:
                     claims.setdefault(checkpoint.position, []).append((stored, checkpoint))
                 elif checkpoint is not None:
                     self.find(stored, f"a checkpoint of version {checkpoint.version} of {role.name}")
@@ -249,7 +251,7 @@ class _Verifier:
             elif self._is_replay(stored, address, seen):
                 continue
             elif address.kind != CHECKPOINT and address.sender in self.roles:
-                self._explain_letter(stored, address)
+                self._explain_letter(stored, mail, address)
             elif address.kind != CHECKPOINT and address.sender in self.performers:
                 self._explain_answer(stored, mail, address, seen, answered)
             elif address.sender in self.proofs:
@@ -273,9 +275,16 @@ class _Verifier:
         original = seen.get(_name(address, stored.headers.get("coo-replay-of", "")))
         return original is not None and (original.subject, original.body) == (stored.subject, stored.body)
 
-    def _explain_letter(self, stored: Stored, address: Address) -> None:
+    def _is_alarm(self, mail: Mail, address: Address) -> bool:
+        """Say whether a loop itself tells of a quarantine, or that the log has letters it does not decide."""
+        key = _key_of(self.table, address.sender, address)
+        assert isinstance(mail.message, Error)
+        halted = mail.id == halt_id(key, address.sender, mail.message.seq)
+        return mail.id in self.alarms or (halted and (address.sender, key) in self.disputed)
+
+    def _explain_letter(self, stored: Stored, mail: Mail, address: Address) -> None:
         self.letters += 1
-        if address.kind == ERROR and stored.headers.get("ce-id", "") in self.alarms:
+        if address.kind == ERROR and self._is_alarm(mail, address):
             return
         role = self.roles[address.sender]
         version = version_of(stored) or role.version

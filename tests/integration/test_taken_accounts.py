@@ -18,6 +18,7 @@ from bus import authority
 from bus.envelope import Stored
 from bus.errors import NotPermitted, Occupied, Unknown
 from bus.memory import MemoryServer
+from bus.subjects import EVERY_MAIL
 from bus.topology import topology
 from bus.wire import headers_in
 
@@ -95,6 +96,14 @@ async def judged_by_nats(nats: Any, process: str, messages: list[Forged]) -> tup
     return verdicts, await stored_by(nats)
 
 
+async def every_mail(nats: Any) -> list[Stored]:
+    """Return all mail as `coo verify` reads it: none of it is out of reach, whatever its subject."""
+    reader, found = await nats.connect("ceo"), list[Stored]()
+    while page := await reader.read("COO", EVERY_MAIL, len(found) + 1):
+        found += page
+    return found
+
+
 async def stored_by(nats: Any) -> list[Any]:
     """Return what the streams hold, by a way of reading that knows no headers."""
     admin, found = await nats.connect("admin"), []
@@ -124,4 +133,6 @@ async def test_what_a_taken_actor_writes_is_judged_alike_in_memory_and_by_the_se
     ]
     assert differing == []
     assert stored == really
+    in_log = sum(1 for message in really if message[1].startswith("coo.m."))
+    assert [one.seq for one in await every_mail(nats)] == list(range(1, in_log + 1))
     assert {kind for kind, _ in by_nats} == {"stored", "copy", "refused", "forbidden"}
