@@ -16,22 +16,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bus import burials, checkpoints, releases, subjects
-from bus.alarms import halt_id, quarantine_id
+from bus import checkpoints, subjects
+from bus.alarms import halt_id
 from bus.deadletters import copy_of, dead_id, entry_of
-from bus.envelope import Mail, Outgoing, Stored, decided_at, digest, open_mail, version_of
-from bus.errors import BadMail, BuriedLater, NewerVersion
-from bus.fold import DeadLetter, Decision, Fold, Role, cause_of_unreadable, complaint, misaddressed
-from bus.subjects import COMPANY, Address
-from bus.table import CHECKPOINT, ERROR, Checkpoint, Error, Ref, Table
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that the code does not explain, and why."""
-
-    seq: int
-    subject: str
-    why: str
+from bus.envelope import Mail, Stored, decided_at, digest, open_mail, version_of
+from bus.errors import BadMail
+from bus.fold import Role
+from bus.refold import NEVER, NOT_YET, Finding, Refold, key_of
+from bus.subjects import Address
+from bus.table import CHECKPOINT, ERROR, Error, Ref, Table
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,160 +67,30 @@ class Performers(NamedTuple):
 
 UNKNOWN = Performers()
 
-
 _MOST_ORDINALS = 64
 """Letters of one kind to one addressee that a version may have decided on one mail."""
 
 _COPIED = ("coo-dlq-subject", "coo-dlq-seq", "coo-dlq-reason")
 
 
-class _TakenOver(NamedTuple):
-    """Where a lower version's decisions end: mail up to `position`, letters before `seq`."""
+class _Verifier(Refold):
+    """Holds every letter of a log against what is decided."""
 
-    position: int
-    seq: int
-
-
-_NEVER = _TakenOver(0, 0)
-_NOT_YET = _TakenOver(2**63, 2**63)
-
-
-class _Verifier:
     def __init__(
         self,
         table: Table,
         roles: Mapping[str, Role[Any]],
         blob_of: Callable[[Ref], bytes | None],
-        performers: Performers,
         messages: Sequence[Stored],
+        performers: Performers,
     ) -> None:
-        self.table = table
+        super().__init__(table, roles, blob_of, messages)
         self.ordinal_of = performers.ordinal_of
         self.proofs = {name: proof(messages) for name, proof in performers.proofs.items()}
-        self.roles = roles
-        self.blob_of = blob_of
         self.performers = {mailbox.name for mailbox in table.mailboxes if mailbox.orders}
-        self.expected: dict[str, Outgoing] = {}
-        self.findings: list[Finding] = []
-        self.found: set[int] = set()
-        self.disputed: set[tuple[str, str]] = set()
         self.copies: list[int] = []
-        self.alarms: set[str] = set()
-        self.dead: dict[str, tuple[Stored, DeadLetter]] = {}
-        self.announced = releases.found_in(table, messages)
         self.letters = 0
-        self.checkpoints = 0
         self.older = 0
-        self.taken_over: dict[tuple[str, str], _TakenOver] = {}
-
-    def find(self, stored: Stored, why: str) -> None:
-        self.found.add(stored.seq)
-        address = subjects.address_of(stored.subject)
-        if address is not None and address.sender in self.roles:
-            self.disputed.add((address.sender, _key_of(self.table, address.sender, address)))
-        self.findings.append(Finding(seq=stored.seq, subject=stored.subject, why=why))
-
-    # -- folding --------------------------------------------------------------------------------------
-
-    def fold(self, role: Role[Any], key: str, mail: Sequence[Stored]) -> None:
-        """Fold one key's mail, remember its letters, and compare its checkpoints."""
-        claims = self._claims(role, mail)
-        buried = burials.found_in(mail)
-        self.alarms.update(
-            quarantine_id(subjects.mission_of(one.subject), role.name, one.seq)
-            for one in mail
-            if one.seq in buried
-        )
-        fold = self._compare(role, key, claims.pop(0, []), Fold(self.table, role, buried))
-        for stored in mail:
-            try:
-                decision = fold.apply(stored)
-            except (NewerVersion, BuriedLater) as error:
-                self.find(stored, str(error))
-                return
-            self._remember(role.name, decision)
-            fold = self._compare(role, key, claims.pop(stored.seq, []), fold)
-        for left in claims.values():
-            for stored, _ in left:
-                self.find(stored, "a checkpoint of a position that is no mail of its mailbox")
-
-    def _claims(self, role: Role[Any], mail: Sequence[Stored]) -> dict[int, list[tuple[Stored, Checkpoint]]]:
-        """Return the checkpoints among a key's mail, by the position they claim, lower versions first."""
-        claims: dict[int, list[tuple[Stored, Checkpoint]]] = {}
-        for stored in mail:
-            address = subjects.parse_mail(stored.subject)
-            if (address.kind, address.sender) == (CHECKPOINT, role.name):
-                checkpoint = checkpoints.read(self.table, stored)
-                if checkpoint is not None and address.mission != _key_of(self.table, role.name, address):
-                    self.find(stored, "a checkpoint where nobody looks for one")
-                elif checkpoint is not None and checkpoint.version <= role.version:
-                    claims.setdefault(checkpoint.position, []).append((stored, checkpoint))
-                elif checkpoint is not None:
-                    self.find(stored, f"a checkpoint of version {checkpoint.version} of {role.name}")
-        for at_one_place in claims.values():
-            at_one_place.sort(key=lambda claim: claim[1].version)
-        return claims
-
-    def _opened(self, stored: Stored) -> Checkpoint | None:
-        """Read a checkpoint; None if it is bad mail, which is found elsewhere."""
-        try:
-            message = open_mail(self.table, stored, stored.time_ns).message
-        except BadMail:
-            return None
-        return message if isinstance(message, Checkpoint) else None
-
-    def _compare(
-        self, role: Role[Any], key: str, claims: list[tuple[Stored, Checkpoint]], fold: Fold[Any]
-    ) -> Fold[Any]:
-        """Compare checkpoints with the fold, and return what the next mail is folded on."""
-        lower: Fold[Any] | None = None
-        for stored, checkpoint in claims:
-            content = self._content(checkpoint)
-            if content is None:
-                self.checkpoints += 1
-                self.find(stored, "a checkpoint whose state is not there")
-                continue
-            if checkpoint.version < role.version:
-                if not self._there_was(role.name, checkpoint.version, stored):
-                    self.find(
-                        stored, f"a checkpoint of version {checkpoint.version}, which never was announced"
-                    )
-                    continue
-                lower = self._lower(role, checkpoint, content, fold.buried)
-                continue
-            self.checkpoints += 1
-            if _is_fold(content, fold):
-                continue
-            if lower is not None and _is_fold(content, lower):
-                self.taken_over[role.name, key] = _TakenOver(checkpoint.position, stored.seq)
-                fold = lower
-            else:
-                self.find(stored, f"a checkpoint that is not the fold at {checkpoint.position}")
-        return fold
-
-    def _lower(
-        self, role: Role[Any], checkpoint: Checkpoint, content: bytes, buried: Mapping[int, str]
-    ) -> Fold[Any] | None:
-        """Read a lower version's state as this version does when it takes over."""
-        fold: Fold[Any] = Fold(self.table, role, buried)
-        try:
-            fold.restore(checkpoint, content)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BuriedLater):
-            return None
-        return fold
-
-    def turn_away(self, stored: Stored) -> None:
-        """Remember what a role says of mail that is nobody's."""
-        role = self.roles.get(subjects.parts_of(stored.subject).to)
-        if role is not None and (nobodys := misaddressed(self.table, role.name, role.version, stored)):
-            self._remember(role.name, nobodys)
-
-    def _remember(self, mailbox: str, decision: Decision) -> None:
-        self.expected.update((letter.headers["ce-id"], letter) for letter in decision.letters)
-        if decision.dead is not None:
-            self.dead[dead_id(mailbox, decision.stored.seq)] = decision.stored, decision.dead
-
-    # -- explaining -----------------------------------------------------------------------------------
 
     def explain(self, messages: Sequence[Stored]) -> None:
         """Compare every letter of the log with what its sender decides."""
@@ -261,14 +124,11 @@ class _Verifier:
         """Compare a performer's checkpoint with what it must have read."""
         self.checkpoints += 1
         checkpoint = checkpoints.read(self.table, stored)
-        content = self._content(checkpoint) if checkpoint is not None else None
+        content = self.content(checkpoint) if checkpoint is not None else None
         if checkpoint is None or content is None:
             self.find(stored, "a checkpoint that cannot be read")
         elif not proof(stored, checkpoint.position, content):
             self.find(stored, f"a checkpoint that is not the state at {checkpoint.position}")
-
-    def _content(self, checkpoint: Checkpoint) -> bytes | None:
-        return self.blob_of(checkpoint.blob) if checkpoint.blob else bytes(checkpoint.fold)
 
     def _is_replay(self, stored: Stored, address: Address, seen: Seen) -> bool:
         """Say whether this is a letter sent again as it was: its original is what must be explained."""
@@ -277,7 +137,7 @@ class _Verifier:
 
     def _is_alarm(self, mail: Mail, address: Address) -> bool:
         """Say whether a loop itself tells of a quarantine, or that the log has letters it does not decide."""
-        key = _key_of(self.table, address.sender, address)
+        key = key_of(self.table, address.sender, address)
         assert isinstance(mail.message, Error)
         halted = mail.id == halt_id(key, address.sender, mail.message.seq)
         return mail.id in self.alarms or (halted and (address.sender, key) in self.disputed)
@@ -305,20 +165,14 @@ class _Verifier:
 
         In every version its id follows from that mail.
         """
-        key = _key_of(self.table, address.sender, address)
-        end = self.taken_over.get((address.sender, key), _NEVER)
+        key = key_of(self.table, address.sender, address)
+        end = self.taken_over.get((address.sender, key), NEVER)
         if decided_at(stored) > end.position or stored.seq >= end.seq:
             return False
         asked_by, _, mail_id = stored.headers.get("coo-cause", "").partition("/")
         parts = (address.mission, asked_by, mail_id, address.sender, address.to, address.kind)
         ids = {digest(*parts, n) for n in range(_MOST_ORDINALS)}
-        return stored.headers["ce-id"] in ids and self._there_was(address.sender, version_of(stored), stored)
-
-    def _there_was(self, role: str, version: int, stored: Stored) -> bool:
-        """Say whether a lower version can have written a message: it was announced, or none was by then."""
-        announced = self.announced.get(role, {})
-        before = [known for seq, known in announced.items() if seq < stored.seq]
-        return not before or version in before
+        return stored.headers["ce-id"] in ids and self.there_was(address.sender, version_of(stored), stored)
 
     def _explain_answer(
         self,
@@ -376,16 +230,6 @@ class _Verifier:
             == (original.subject, subjects.mission_of(original.subject), original.body)
         )
 
-    def refuse(self, stored: Stored, mailbox: str) -> None:
-        """Remember what a performer complains of mail that nobody can read."""
-        try:
-            open_mail(self.table, stored, stored.time_ns)
-        except BadMail as error:
-            cause = cause_of_unreadable(stored, stored.time_ns)
-            dead = DeadLetter(error.reason, error.detail, "")
-            told = complaint(self.table, mailbox, 0, stored, dead, cause)
-            self._remember(mailbox, Decision(stored, told, dead))
-
 
 def _name(address: Address, message_id: str) -> tuple[str, str, str, str]:
     """Return what identifies a message for whoever gets it."""
@@ -394,14 +238,6 @@ def _name(address: Address, message_id: str) -> tuple[str, str, str, str]:
 
 def letter_id_of(answer: Mail, asked_by: str, order_id: str, ordinal: int | str) -> str:
     return digest(answer.mission, asked_by, order_id, answer.sender, answer.to, answer.kind, ordinal)
-
-
-def _is_fold(content: bytes, fold: Fold[Any]) -> bool:
-    snapshot = fold.snapshot()
-    try:
-        return content == snapshot or bool(msgspec.json.decode(content) == msgspec.json.decode(snapshot))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
 
 
 def verify(
@@ -418,19 +254,19 @@ def verify(
 
     Without the mail of the company, leave its roles out of `roles`.
     """
-    verifier = _Verifier(table, roles, blob_of, performers, messages)
+    verifier = _Verifier(table, roles, blob_of, messages, performers)
     mail: dict[tuple[str, str], list[Stored]] = {}
     orders = {(mailbox.name, kind) for mailbox in table.mailboxes for kind in mailbox.orders}
     for stored in messages:
         address = subjects.address_of(stored.subject)
         if address is not None and address.to in roles:
-            mail.setdefault((address.to, _key_of(table, address.to, address)), []).append(stored)
+            mail.setdefault((address.to, key_of(table, address.to, address)), []).append(stored)
         elif address is None:
             verifier.turn_away(stored)
         elif (address.to, address.kind) in orders:
             verifier.refuse(stored, address.to)
     for name, key in _older_only(messages, table, roles):
-        verifier.taken_over[name, key] = _NOT_YET
+        verifier.taken_over[name, key] = NOT_YET
     for (name, key), own in mail.items():
         verifier.fold(roles[name], key, own)
     verifier.explain(messages)
@@ -445,18 +281,6 @@ def verify(
     )
 
 
-def _key_of(table: Table, role: str, address: Address) -> str:
-    return COMPANY if table.mailbox(role).per == "company" else address.mission
-
-
-def _version_in(stored: Stored) -> int:
-    """Return the version of a checkpoint, 0 if it cannot be read."""
-    try:
-        return msgspec.json.decode(stored.body, type=Checkpoint).version
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return 0
-
-
 def _older_only(
     messages: Sequence[Stored], table: Table, roles: Mapping[str, Role[Any]]
 ) -> list[tuple[str, str]]:
@@ -466,7 +290,7 @@ def _older_only(
         address = subjects.address_of(stored.subject)
         if address is None or address.sender not in roles:
             continue
-        key = (address.sender, _key_of(table, address.sender, address))
+        key = (address.sender, key_of(table, address.sender, address))
         version = version_of(stored)
         if (checkpoint := checkpoints.read(table, stored)) is not None:
             version = checkpoint.version

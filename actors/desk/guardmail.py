@@ -11,8 +11,9 @@ from actors.desk.books import Books
 from actors.desk.record import pages
 from actors.table import TABLE
 from bus import burials
-from bus.envelope import Mail, Outgoing, Stored, decided_at, decode, open_mail
+from bus.envelope import Mail, Stored, decided_at, decode, open_mail
 from bus.errors import BadMail
+from bus.fold import Decision
 from bus.ports import Carrier
 from bus.subjects import MAIL_STREAM, mail_filter, mailbox_filter, matches, parse_mail
 
@@ -63,18 +64,20 @@ class Walk:
         self._seen: set[tuple[str, str, str]] = set()
         self._now_ns = 0
 
-    def step(self, stored: Stored, decided: Iterable[Outgoing] | None = None) -> bool:
+    def step(self, stored: Stored, decision: Decision | None = None) -> bool:
         """Take in one mail and what the guard decided on it; returns whether it was new.
 
-        What it decided is read from the log, unless it is given.
+        What it decided is read from the log, unless it is given. What it raised on moves nothing.
         """
         self._now_ns = max(self._now_ns, stored.time_ns)
         mail = opened(stored, self._now_ns)
         if mail is None or (mail.mission, mail.sender, mail.id) in self._seen:
             return False
         self._seen.add((mail.mission, mail.sender, mail.id))
+        if decision is not None and decision.dead is not None:
+            return False
         self.books.take(mail)
-        for letter in self._letters.decided.get(stored.seq, ()) if decided is None else decided:
+        for letter in self._letters.decided.get(stored.seq, ()) if decision is None else decision.letters:
             with suppress(BadMail):
                 address = parse_mail(letter.subject)
                 message = decode(TABLE, TABLE.row(address), letter.body)

@@ -44,9 +44,9 @@ def prove(letters: Letters, guard: Role[Ledger] = ROLE) -> Proof:
             if any(lanes.get(lane_of(letter.subject), 0) <= stored.seq for letter in missing):
                 proof.under_way = len(letters.mail) - n
                 break
-        stepped = walk.step(stored, decision.letters)
+        stepped = walk.step(stored, decision)
         proof.mails += 1
-        if stepped and fold.count > before and decision.dead is None:
+        if stepped and fold.count > before:
             _compare_balances(proof, fold.state, stored)
         _compare_letters(proof, decision.letters, found, stored)
     _answers_to_nothing(proof, letters)
