@@ -46,18 +46,20 @@ class Promises:
     """What holds although a process is taken; always: nobody else's process ends, every forgery is named.
 
     `survives`: nor does its own; a guard stops when its one key holds letters that it does not decide.
-    `others_complete`: missions that it does not name end as in a calm run, for the same money.
+    `others_complete`: missions that it does not name end as in a calm run, for the same money; unless it may
+    open accounts and use up the day in them (not `leaves_money`): then they may wait for the next day.
     `within_limits`: no grant passes a limit. `released_by_ceo`: nothing is released without the CEO's word.
     """
 
     survives: bool = True
     others_complete: bool = True
+    leaves_money: bool = True
     within_limits: bool = True
     released_by_ceo: bool = True
 
 
 PROMISES: dict[str, Promises] = {
-    "coo": Promises(released_by_ceo=False),
+    "coo": Promises(leaves_money=False, released_by_ceo=False),
     "engineer": Promises(),
     "qa": Promises(),
     "budget": Promises(survives=False, others_complete=False, within_limits=False),
@@ -151,7 +153,15 @@ class TakenCompany(Simulation):
         return self._spared.get(kind, [])
 
     def _is_at_rest(self) -> bool:
-        return not self._left and (self.stopped or super()._is_at_rest()) and self._is_quiet()
+        over = self.stopped or self.waits_for_the_day() or super()._is_at_rest()
+        return not self._left and over and self._is_quiet()
+
+    def waits_for_the_day(self) -> bool:
+        """Say whether the spared mission waits because the adversary has used up the day's money."""
+        status = self.state()
+        if self._promises.leaves_money or status is None or status.state != "paused_budget":
+            return False
+        return status.refusal is not None and status.refusal.scope in ("day", "month")
 
     def _is_quiet(self) -> bool:
         """Say whether next to nothing was written for a while."""
@@ -181,7 +191,7 @@ def attacked(
         run_on_virtual_time(company.play(replicas))
     except Failed as error:
         raise Failed(f"taken {process}: {error}") from error
-    if promises.others_complete:
+    if promises.others_complete and not company.waits_for_the_day():
         core._check_ending(company.ending(), core.calm())
     check_named(company)
     check_release(company, promises)
