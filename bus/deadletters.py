@@ -13,9 +13,9 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from bus import subjects
+from bus.complaints import DeadLetter
 from bus.envelope import Outgoing, Stored, base_headers, digest
 from bus.errors import BusError
-from bus.fold import DeadLetter
 from bus.ports import Carrier
 from bus.subjects import MAIL_STREAM, Address
 

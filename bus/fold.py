@@ -6,7 +6,6 @@ is the greatest log timestamp folded so far, and everything else arrives as mail
 
 from __future__ import annotations
 
-import re
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,30 +16,16 @@ import msgspec
 
 from bus import subjects
 from bus.bounds import Nanos, Whole
-from bus.envelope import Cause, Letter, Mail, Outgoing, Stored, cause_of, digest, open_mail, seal
+from bus.complaints import DeadLetter, Decision, cause_of_unreadable, complaint, misaddressed
+from bus.envelope import Cause, Letter, Mail, Outgoing, Stored, cause_of, open_mail, seal
 from bus.errors import BadLetter, BadMail, BuriedLater, NewerVersion
-from bus.table import (
-    BURIED,
-    CHECKPOINT,
-    ERROR,
-    RELEASED,
-    Announced,
-    Buried,
-    Checkpoint,
-    Error,
-    Released,
-    Table,
-)
+from bus.table import Announced, Buried, Checkpoint, Released, Table
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
-_DETAIL_CHARS = 500
 _NOTHING_ANNOUNCED = Announced()
-_QUIET = frozenset({ERROR, CHECKPOINT, BURIED, RELEASED})
-"""Kinds whose dead letters raise no further `error`, so that errors cannot breed errors."""
 
 
 class Step(NamedTuple):
@@ -59,22 +44,6 @@ class Role(Generic[S]):
     version: int
     state: type[S]
     handle: Callable[[S, Mail], Step]
-
-
-class DeadLetter(NamedTuple):
-    """Why a mail was not decided, for the copy in the dead-letter stream."""
-
-    reason: str
-    detail: str
-    traceback: str
-
-
-class Decision(NamedTuple):
-    """The outcome of folding one mail: what is to be published, and whether it is a dead letter."""
-
-    stored: Stored
-    letters: tuple[Outgoing, ...] = ()
-    dead: DeadLetter | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -127,6 +96,7 @@ class Fold(Generic[S]):
         """
         self.position = stored.seq
         if (nobodys := misaddressed(self._table, self._role.name, self._role.version, stored)) is not None:
+            self._burials |= {stored.seq} & self.buried.keys()
             return nobodys
         self.now_ns = max(self.now_ns, stored.time_ns)
         if stored.seq in self.buried:
@@ -292,52 +262,3 @@ class Fold(Generic[S]):
         self._seen = {mission: set(ids) for mission, ids in snapshot.seen.items()}
         self.position = checkpoint.position
         self._burials = set(snapshot.buried)
-
-
-def misaddressed(table: Table, mailbox: str, version: int, stored: Stored) -> Decision | None:
-    """Decide mail whose subject is not well formed, the same for whoever comes across it; else None.
-
-    It is nobody's: it opens no key, and leaves no trace in the fold of one.
-    """
-    try:
-        subjects.parse_mail(stored.subject)
-    except BadMail as error:
-        dead = DeadLetter(error.reason, error.detail, "")
-        cause = cause_of_unreadable(stored, stored.time_ns)
-        return Decision(stored, complaint(table, mailbox, version, stored, dead, cause), dead)
-    return None
-
-
-def cause_of_unreadable(stored: Stored, now_ns: int) -> Cause:
-    """Return the cause of a complaint about mail that could not be opened: its place in the log."""
-    address = subjects.address_of(stored.subject)
-    sender = address.sender if address else "unknown"
-    return Cause(sender, digest("unreadable", stored.seq), stored.seq, now_ns, "")
-
-
-def complaint(
-    table: Table, mailbox: str, version: int, stored: Stored, dead: DeadLetter, cause: Cause
-) -> tuple[Outgoing, ...]:
-    """Return the `error` letter that tells the company of a dead letter, if one may be written."""
-    mission, _, kind, _ = subjects.parts_of(stored.subject)
-    if not subjects.is_token(mission) or kind in _QUIET:
-        return ()
-    error = Error(
-        mailbox=mailbox, seq=stored.seq, reason=dead.reason, detail=steady(dead.detail)[:_DETAIL_CHARS]
-    )
-    return (
-        seal(
-            table,
-            sender=mailbox,
-            version=version,
-            to=table.errors_to,
-            mission=mission,
-            message=error,
-            cause=cause,
-        ),
-    )
-
-
-def steady(text: str) -> str:
-    """Remove what differs between processes from an error's text: memory addresses."""
-    return _ADDRESS.sub("0x…", text)

@@ -13,20 +13,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bus import alarms, deadletters, subjects
+from bus import deadletters, subjects
 from bus.checkpoints import Start
+from bus.complaints import Decision, misaddressed
 from bus.envelope import Outgoing, Stored, version_of
 from bus.errors import BuriedLater, DecisionChanged, NewerVersion, Quarantined
-from bus.fold import Decision, Role, misaddressed
+from bus.fold import Role
 from bus.past import Past
 from bus.poison import Deaths, Unmarked, decide, kills
 from bus.ports import Behind, Carrier, Consumer, Delivery
-from bus.progress import Entry, Key, Nobody, Path
+from bus.progress import Entry, Key, Path
 from bus.publisher import Publisher, publish_surely
+from bus.reporting import Reporter
 from bus.saving import Saver
 from bus.structured import structlog
 from bus.subjects import COMPANY, MAIL_STREAM
-from bus.table import BURIED, CHECKPOINT, Announced, Table
+from bus.table import BURIED, CHECKPOINT, Table
 
 log = structlog.get_logger("bus")
 
@@ -72,6 +74,7 @@ class RoleLoop:
         self._publisher = Publisher(carrier)
         self._past = Past(carrier, table, role)
         self._saver = Saver(carrier, role, self._publisher, self._worker_done)
+        self._reporter = Reporter(role, table, carrier, self._past, self._publisher, self._die)
         self._consumer: Consumer | None = None
         self._unhandled: dict[Delivery, None] = {}
         self._lease: asyncio.Task[None] | None = None
@@ -357,31 +360,7 @@ class RoleLoop:
         delivery.nak(delay_s)
 
     def report_halt(self, key: Key, error: DecisionChanged | NewerVersion) -> None:
-        """Tell the company that a key is stopped; the guard's process ends instead: fail closed.
-
-        Where a later version has written, that one is not disputed: the mission goes on when it runs.
-        """
-        if self._per_company:
-            self._die(error)
-        elif isinstance(error, NewerVersion):
-            log.critical("version.newer", role=self.role.name, key=key.name, error=str(error))
-        else:
-            task = asyncio.create_task(self._tell_changed(key, error))
-            self._saver.tasks[task] = None
-            task.add_done_callback(self._told_changed)
-
-    async def _tell_changed(self, key: Key, error: DecisionChanged) -> None:
-        announced = await self._past.announced() if error.version > self.role.version else Announced()
-        if self.role.version < error.version <= announced.before(error.seq):
-            key.error = NewerVersion(f"letter {error.seq} is by version {error.version} of {self.role.name}")
-            log.critical("version.newer", role=self.role.name, key=key.name, error=str(key.error))
-            return
-        log.critical("decision.changed", role=self.role.name, key=key.name, error=str(error))
-        self._publisher.send(alarms.decision_changed(self.table, error, self.carrier.now_ns()), Nobody())
-
-    def _told_changed(self, task: asyncio.Task[None]) -> None:
-        self._saver.tasks.pop(task, None)
-        self._worker_done(task)
+        self._reporter.halted(key, error)
 
     def _quarantine(self, key: Key, stored: Stored) -> None:
         """Stop before a mail that kills whoever decides it; what came before it goes on.
@@ -389,11 +368,7 @@ class RoleLoop:
         The guard, whose only key this is, then decides nothing, but lives, and goes on at the burial.
         """
         key.error = error = Quarantined(self.role.name, key.name, stored.seq)
-        log.critical("mail.quarantined", role=self.role.name, key=key.name, error=str(error))
-        mission = subjects.mission_of(stored.subject)
-        if mission != COMPANY:
-            alarm = alarms.quarantined(self.table, mission, error, self.carrier.now_ns())
-            self._publisher.send(alarm, Nobody())
+        self._reporter.quarantined(key, error, stored)
 
     async def _look_for_burial(self, key: Key, error: Quarantined) -> None:
         found = await self._past.burials(key.name)
@@ -437,7 +412,11 @@ class RoleLoop:
         except TimeoutError:
             log.warning("drain.cut_short", role=self.role.name)
         await self._publisher.stop()
-        for task in [*self._saver.tasks, *(key.worker for key in self._keys.values() if key.worker)]:
+        for task in [
+            *self._reporter.tasks,
+            *self._saver.tasks,
+            *(key.worker for key in self._keys.values() if key.worker),
+        ]:
             task.cancel()
         for delivery in list(self._unhandled):
             self.give_back(delivery)

@@ -16,9 +16,9 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from bus import deadletters, subjects
+from bus.complaints import DeadLetter, cause_of_unreadable, complaint
 from bus.envelope import Cause, Mail, Outgoing, Stored, cause_of, open_mail, readable, seal
 from bus.errors import BadLetter, BadMail, BusError, DecisionChanged
-from bus.fold import DeadLetter, cause_of_unreadable, complaint
 from bus.poison import KILLED, MOST_STRIKES, Deaths, Unmarked, marked
 from bus.ports import Carrier, Consumer, Delivery
 from bus.publisher import publish_surely

@@ -12,9 +12,10 @@ import types
 from collections.abc import Coroutine, Generator
 from typing import Any, Protocol, TypeVar
 
+from bus.complaints import DeadLetter, Decision
 from bus.envelope import Stored
 from bus.errors import BusError
-from bus.fold import DeadLetter, Decision, Fold
+from bus.fold import Fold
 
 T = TypeVar("T")
 

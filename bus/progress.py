@@ -40,6 +40,9 @@ class Entry:
         self.remaining = letters
         self.deliveries: list[Delivery] = []
 
+    def is_wanted(self) -> bool:
+        return not isinstance(self.key.error, DecisionChanged | NewerVersion)
+
     def published(self) -> None:
         self.remaining -= 1
         if self.remaining == 0:
@@ -125,6 +128,9 @@ class Path:
 
 
 class Nobody:
+    def is_wanted(self) -> bool:
+        return True
+
     def published(self) -> None: ...
 
     def halted(self, error: DecisionChanged) -> None: ...
@@ -135,6 +141,9 @@ class Told:
 
     def __init__(self, future: asyncio.Future[None]) -> None:
         self._future = future
+
+    def is_wanted(self) -> bool:
+        return True
 
     def published(self) -> None:
         if not self._future.done():

@@ -27,6 +27,10 @@ _LONGEST_PAUSE_S = 2.0
 class Waiter(Protocol):
     """Whoever needs to know what became of a letter."""
 
+    def is_wanted(self) -> bool:
+        """Say whether the letter is still to be published; its key may have been stopped meanwhile."""
+        ...
+
     def published(self) -> None: ...
 
     def halted(self, error: DecisionChanged) -> None: ...
@@ -95,6 +99,9 @@ class Publisher:
     async def _work(self, name: str, lane: deque[tuple[Outgoing, Waiter]]) -> None:
         while lane:
             message, waiter = lane[0]
+            if not waiter.is_wanted():
+                lane.popleft()
+                continue
             try:
                 await publish_surely(self._carrier, message)
             except DecisionChanged as error:

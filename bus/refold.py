@@ -9,10 +9,11 @@ import msgspec
 
 from bus import burials, checkpoints, releases, subjects
 from bus.alarms import quarantine_id
+from bus.complaints import DeadLetter, Decision, cause_of_unreadable, complaint, misaddressed
 from bus.deadletters import dead_id
 from bus.envelope import Outgoing, Stored, open_mail
 from bus.errors import BadMail, BuriedLater, NewerVersion
-from bus.fold import DeadLetter, Decision, Fold, Role, cause_of_unreadable, complaint, misaddressed
+from bus.fold import Fold, Role
 from bus.subjects import COMPANY, Address
 from bus.table import CHECKPOINT, Checkpoint, Ref, Table
 
@@ -92,10 +93,10 @@ class Refold:
         """Return the checkpoints among a key's mail, by the position they claim, lower versions first."""
         claims: dict[int, list[tuple[Stored, Checkpoint]]] = {}
         for stored in mail:
-            address = subjects.parse_mail(stored.subject)
-            if (address.kind, address.sender) == (CHECKPOINT, role.name):
+            parts = subjects.parts_of(stored.subject)
+            if (parts.kind, parts.sender) == (CHECKPOINT, role.name):
                 checkpoint = checkpoints.read(self.table, stored)
-                if checkpoint is not None and address.mission != key_of(self.table, role.name, address):
+                if checkpoint is not None and parts.mission != key_of(self.table, role.name, parts):
                     self.find(stored, "a checkpoint where nobody looks for one")
                 elif checkpoint is not None and checkpoint.version <= role.version:
                     claims.setdefault(checkpoint.position, []).append((stored, checkpoint))

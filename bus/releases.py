@@ -50,11 +50,10 @@ def found_in(table: Table, messages: Iterable[Stored]) -> dict[str, dict[int, in
 
 
 async def announce(operator: Carrier, table: Table, roles: Iterable[Role[Any]]) -> list[str]:
-    """Announce what has not been, as the operator; return a line for each role, as `setup.apply` does."""
+    """Announce, as the operator, what has not been; return what was done, a line each."""
     lines = []
     for role in roles:
         known = max((await read(operator, role.name)).versions.values(), default=0)
-        lines.append(f"version {role.version} of {role.name}: as expected")
         if known < role.version:
             letter = open_letter(
                 table,
@@ -66,5 +65,5 @@ async def announce(operator: Carrier, table: Table, roles: Iterable[Role[Any]]) 
                 time_ns=operator.now_ns(),
             )
             await publish_surely(operator, letter)
-            lines[-1] = f"version {role.version} of {role.name}: announced"
+            lines.append(f"version {role.version} of {role.name}: announced")
     return lines

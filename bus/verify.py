@@ -258,13 +258,13 @@ def verify(
     mail: dict[tuple[str, str], list[Stored]] = {}
     orders = {(mailbox.name, kind) for mailbox in table.mailboxes for kind in mailbox.orders}
     for stored in messages:
-        address = subjects.address_of(stored.subject)
-        if address is not None and address.to in roles:
-            mail.setdefault((address.to, key_of(table, address.to, address)), []).append(stored)
-        elif address is None:
+        parts = subjects.parts_of(stored.subject)  # folds come across misaddressed mail, too
+        if parts.to in roles and subjects.is_token(key := key_of(table, parts.to, parts)):
+            mail.setdefault((parts.to, key), []).append(stored)
+        elif parts.to in roles:
             verifier.turn_away(stored)
-        elif (address.to, address.kind) in orders:
-            verifier.refuse(stored, address.to)
+        elif (parts.to, parts.kind) in orders:
+            verifier.refuse(stored, parts.to)
     for name, key in _older_only(messages, table, roles):
         verifier.taken_over[name, key] = NOT_YET
     for (name, key), own in mail.items():

@@ -12,9 +12,10 @@ from typing import Any
 
 from bus import checkpoints, subjects
 from bus.checkpoints import Start
+from bus.complaints import Decision
 from bus.envelope import Stored, decided_at, version_of
 from bus.errors import DecisionChanged, NewerVersion, Quarantined
-from bus.fold import Decision, Fold, Role
+from bus.fold import Fold, Role
 from bus.poison import Deaths, decide, kills
 from bus.ports import Behind, Carrier
 from bus.publisher import publish_surely

@@ -23,6 +23,7 @@ from actors.company import loops, role, serve
 from actors.performers.proofs import PERFORMERS
 from actors.table import TABLE
 from bus.blobs import chunks_of
+from bus.bounds import MOST
 from bus.envelope import Stored, open_letter, readable
 from bus.errors import BlobMismatch, NewerVersion
 from bus.fold import Role
@@ -200,9 +201,9 @@ class Simulation:
         await self.server.connect().publish(letter)
 
     async def _bill_badly(self, n: int) -> None:
-        """Let a bill without an amount come to the guard, which raises on it."""
+        """Let a bill of no amount come to the guard, which raises on it."""
         await asyncio.sleep(self.chance.uniform(0.0, _BUSY_S))
-        bill = m.Settle(attempt=f"bad-{n}.1", microusd=-1)
+        bill = m.Settle(attempt=f"bad-{n}.1", microusd=MOST)
         letter = open_letter(
             TABLE, sender="model-qa", to="budget", mission="m-1", message=bill, id=f"bad-{n}", time_ns=0
         )

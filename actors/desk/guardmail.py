@@ -11,9 +11,9 @@ from actors.desk.books import Books
 from actors.desk.record import pages
 from actors.table import TABLE
 from bus import burials
+from bus.complaints import Decision
 from bus.envelope import Mail, Stored, decided_at, decode, open_mail
 from bus.errors import BadMail
-from bus.fold import Decision
 from bus.ports import Carrier
 from bus.subjects import MAIL_STREAM, mail_filter, mailbox_filter, matches, parse_mail
 

@@ -15,6 +15,7 @@ import msgspec
 
 from actors import messages as m
 from bus import subjects
+from bus.complaints import DeadLetter, cause_of_unreadable, complaint
 from bus.deadletters import copy_of
 from bus.envelope import (
     Cause,
@@ -29,7 +30,6 @@ from bus.envelope import (
     seal,
 )
 from bus.errors import BadMail
-from bus.fold import DeadLetter, cause_of_unreadable, complaint
 from bus.ports import Carrier, Delivery
 from bus.publisher import publish_surely
 from bus.structured import structlog

@@ -10,7 +10,7 @@ from contract_world import TOY, add
 
 from bus import deadletters, subjects
 from bus.envelope import Outgoing
-from bus.loop import RoleLoop
+from bus.loop import LoopSettings, RoleLoop
 from bus.subjects import DLQ_STREAM, MAIL_STREAM
 from bus.verify import verify
 
@@ -47,7 +47,8 @@ async def test_mail_of_a_mission_that_is_no_token_is_a_dead_letter_and_never_a_k
     await loop.drain()
     log = await carrier.read(MAIL_STREAM, "coo.m.>", 1)
     assert [one.subject for one in log if mission in one.subject.split(".")] == [forged(mission).subject]
-    assert verify(log, TOY, {"adder": ADDER}, lambda ref: b"").findings == ()
+    findings = verify(log, TOY, {"adder": ADDER}, lambda ref: b"").findings
+    assert [finding.seq for finding in findings] == [5]
 
 
 async def test_mail_that_nobody_may_address_is_not_replayed_by_its_subject(world: Any) -> None:
@@ -75,3 +76,23 @@ async def test_old_mail_that_is_nobody_s_is_a_dead_letter_once(world: Any) -> No
         await loop.drain()
     assert len(await carrier.read(DLQ_STREAM, "coo.dlq.>", 1)) == 1
     assert subjects.mission_of(forged("*").subject) == subjects.COMPANY
+
+
+async def test_a_fold_that_came_across_nobody_s_mail_is_proven_with_it(world: Any) -> None:
+    carrier = await world.carrier()
+    bad = []
+    for number in range(1, 6):
+        await carrier.publish(add(1, id=f"add-{number}"))
+        for subject in (
+            "coo.m.m-1.adder.add.ceo.more",
+            "coo.m.m-1.adder.checkpoint",
+            "coo.m.*.adder.add.ceo",
+        ):
+            headers = {"Nats-Msg-Id": f"{subject}-{number}", "ce-id": f"{subject}-{number}"}
+            bad.append((await carrier.publish(Outgoing(subject, headers, b"{}"))).seq)
+    for _ in range(2):
+        async with serving(await world.carrier(), settings=LoopSettings(ack_wait_s=1.0, checkpoint_every=1)):
+            await wait_for(lambda: sums(carrier), [1, 2, 3, 4, 5])
+    log = await carrier.read(MAIL_STREAM, "coo.m.>", 1)
+    findings = verify(log, TOY, {"adder": ADDER}, lambda ref: b"").findings
+    assert [finding.seq for finding in findings] == bad

@@ -90,7 +90,7 @@ def _otherwise(letter: Letter) -> Letter:
 def test_a_new_version_that_decides_old_mail_otherwise_stops_the_mission_or_finishes_it() -> None:
     """It goes on where nothing is left to compare, and stops where something is; nothing else happens."""
     stopped, finished = 0, 0
-    for seed in range(26, 40):  # few seeds kill QA between a letter and its checkpoint; 33 and 35 do
+    for seed in range(95, 107):  # few seeds kill QA between a letter and its checkpoint; 101 does
         random.seed(seed)
         simulation = Simulation(seed, UPGRADED, upgrade=another_qa)
         try:
@@ -155,7 +155,7 @@ def random_letter_ids(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def incomplete_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def read_ahead(self: RoleLoop, key: Any) -> None:
+    async def read_ahead(self: RoleLoop, key: Any, behind: Any) -> None:
         pattern = mailbox_filter(self.role.name, ANY if self._per_company else key.name)
         key.ahead.extend(await self.carrier.read(MAIL_STREAM, pattern, key.complete_to + 1))
         key.complete_to = 10**9

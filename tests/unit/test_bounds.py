@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import inspect as types
 
@@ -102,6 +102,7 @@ def test_a_header_that_is_not_a_number_is_bad_mail(name: str, text: str) -> None
     assert refused.value.reason == "bad_headers"
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.integers().map(str), st.text("0123456789")))
 def test_a_number_in_a_header_is_read_within_its_bounds_or_not_at_all(text: str) -> None:
     number = whole(text)

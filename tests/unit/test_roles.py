@@ -19,7 +19,7 @@ from actors.orders import Orders
 from actors.roles import approval, coo, engineer, qa
 from actors.table import TABLE
 from bus.envelope import Mail
-from bus.table import Buried, Checkpoint, Error, Ref
+from bus.table import Buried, Checkpoint, Error, Ref, Released
 
 REF = Ref(owner="model-engineer", digest="0" * 64, size=1)
 FILES = {"a.py": REF}
@@ -126,7 +126,7 @@ def mail_to(addressee: str, seq: int = 1) -> list[Mail]:
             cause=f"{addressee}/old",
         )
         for row in TABLE.rows
-        if row.to == addressee and row.message not in (Checkpoint, Buried)
+        if row.to == addressee and row.message not in (Checkpoint, Buried, Released)
         for n, message in enumerate(SAMPLES[row.kind])
     ]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus import subjects
@@ -58,6 +58,7 @@ def test_what_a_maker_makes_has_no_wildcard_but_those_asked_for(name: str) -> No
 
 
 @pytest.mark.parametrize(("name", "part"), [(name, part) for name in MAKERS for part in fitting(name)])
+@settings(deadline=None)
 @given(
     text=st.one_of(
         st.text(max_size=80),
