@@ -13,8 +13,13 @@ from bus.table import Error, Table
 
 def decision_changed(table: Table, error: DecisionChanged, now_ns: int) -> Outgoing:
     """Tell that this code and the log disagree about a mission."""
-    letter_id = digest("halted", error.key, error.role, error.seq)
+    letter_id = halt_id(error.key, error.role, error.seq)
     return _alarm(table, error.role, error.key, error, error.seq, "decision_changed", letter_id, now_ns)
+
+
+def halt_id(key: str, role: str, seq: int) -> str:
+    """Return the id of the letter that tells of a halt: the same from every process."""
+    return digest("halted", key, role, seq)
 
 
 def quarantined(table: Table, mission: str, error: Quarantined, now_ns: int) -> Outgoing:

@@ -9,7 +9,7 @@ import msgspec
 
 from bus import blobs, burials, releases, subjects
 from bus.dataref import MAX_BODY_BYTES
-from bus.envelope import Outgoing, Stored, base_headers, digest, encode, open_mail
+from bus.envelope import Outgoing, Stored, base_headers, digest, encode, open_mail, readable
 from bus.errors import BadMail, BlobMismatch, BuriedLater, NewerVersion
 from bus.fold import Fold, Role
 from bus.ports import Behind, Carrier
@@ -90,6 +90,12 @@ async def _claims(
             claims += [found] if (found := opened(table, fold, stored)) is not None else []
             read_to = stored.seq
     return sorted(claims, key=lambda one: (one.version, one.position), reverse=True)
+
+
+def read(table: Table, stored: Stored) -> Checkpoint | None:
+    """Return the checkpoint in a message, None if it is none or cannot be read."""
+    mail = readable(table, stored)
+    return mail.message if mail is not None and isinstance(mail.message, Checkpoint) else None
 
 
 def opened(table: Table, fold: Fold[Any], stored: Stored) -> Checkpoint | None:

@@ -45,10 +45,15 @@ class ReplayRefused(BusError):
     """The entry is not what the log says, or was replayed before."""
 
 
+def dead_id(mailbox: str, seq: int) -> str:
+    """Return the id of the copy of a mail: the same from every process."""
+    return digest("dead", mailbox, seq)
+
+
 def copy_of(mailbox: str, stored: Stored, dead: DeadLetter) -> Outgoing:
     """Make the copy for the dead-letter stream. The same mail gives the same id in every process."""
     mission = subjects.mission_of(stored.subject)
-    headers = base_headers(digest("dead", mailbox, stored.seq), mailbox, "dead_letter", stored.time_ns)
+    headers = base_headers(dead_id(mailbox, stored.seq), mailbox, "dead_letter", stored.time_ns)
     headers["coo-dlq-subject"] = quote(stored.subject, safe=_SAFE)
     headers["coo-dlq-seq"] = str(stored.seq)
     headers["coo-dlq-reason"] = dead.reason

@@ -231,11 +231,19 @@ def open_mail(table: Table, stored: Stored, now_ns: int) -> Mail:
         kind=address.kind,
         sender=address.sender,
         id=message_id,
-        message=_decode(table, row, _text(table, row, stored)),
+        message=decode(table, row, _text(table, row, stored)),
         cause=stored.headers.get("coo-cause", ""),
         retry_of=stored.headers.get("coo-retry-of", ""),
         at=min(decided_at(stored), stored.seq) if "coo-at" in stored.headers else stored.seq,
     )
+
+
+def readable(table: Table, stored: Stored) -> Mail | None:
+    """Return a stored message as mail, None if it is none: what a reader of the log passes over."""
+    try:
+        return open_mail(table, stored, stored.time_ns)
+    except BadMail:
+        return None
 
 
 def decided_at(stored: Stored) -> int:
@@ -280,10 +288,11 @@ def _text(table: Table, row: Row, stored: Stored) -> bytes:
     return stored.content
 
 
-def _decode(table: Table, row: Row, body: bytes) -> msgspec.Struct:
-    if depth_of(body) > MAX_DEPTH:
+def decode(table: Table, row: Row, text: bytes) -> msgspec.Struct:
+    """Decode what a message says; raises BadMail where it is not one of its row."""
+    if depth_of(text) > MAX_DEPTH:
         raise BadMail("too_deep", f"the body is nested deeper than {MAX_DEPTH}")
     try:
-        return table.decode(row, body)
+        return table.decode(row, text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadMail("undecodable", str(error)) from error

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from bus import subjects
-from bus.envelope import Stored, open_mail
-from bus.errors import BadMail
+from bus.envelope import Stored, readable
 from bus.ports import Carrier
 from bus.subjects import MAIL_STREAM
 from bus.table import Table
@@ -63,10 +62,10 @@ class Watch:
         return self._halt
 
     def _note(self, stored: Stored) -> None:
-        try:
-            message = open_mail(self._table, stored, stored.time_ns).message
-        except BadMail:
+        mail = readable(self._table, stored)
+        if mail is None:
             return  # it says nothing to anybody
+        message = mail.message
         at = self._halts.at(message)
         if at >= self._newest:
             self._newest = at

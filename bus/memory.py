@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 
 from bus import blobs
 from bus.envelope import Outgoing, Stored
-from bus.errors import NotSetUp, Occupied
+from bus.errors import NotPermitted, NotSetUp, Occupied, Unknown
 from bus.ports import Handler, PubAck
+from bus.refusals import is_permitted, refusal, refusal_of_new
 from bus.subjects import Filter, Subject, mailbox_filter, matches
 from bus.topology import DurableConsumer, Stream, Topology
-from bus.wire import head_of, message_id_in, raw_headers, stored_as, text_of
+from bus.wire import head_of, header_in, raw_headers, stored_as, text_of
 
 
 class MemoryServer:
@@ -31,8 +32,9 @@ class MemoryServer:
         self._consumers = {spec.name: _MemoryConsumer(self, spec) for spec in topology.consumers}
         self.listeners: list[tuple[MemoryCarrier, str, Callable[[Stored], None]]] = []
 
-    def connect(self) -> MemoryCarrier:
-        return MemoryCarrier(self)
+    def connect(self, allowed: Sequence[str] | None = None) -> MemoryCarrier:
+        """Connect somebody who may publish to the subjects that `allowed` has, by default to all."""
+        return MemoryCarrier(self, allowed)
 
     def stream(self, name: str) -> _MemoryStream:
         return self._streams[name]
@@ -84,16 +86,22 @@ class _MemoryStream:
         self.spec = spec
         self.messages: list[Stored] = []
         self._ids: dict[str, tuple[int, int]] = {}
+        self._last_id = ""
 
     def append(self, subject: str, raw: bytes, body: bytes, now_ns: int) -> PubAck:
-        message_id = message_id_in(raw)
+        if why := refusal(self.spec.name, self.messages, subject, raw):
+            raise Unknown(f"{subject}: {why}")
+        message_id = header_in(raw, "Nats-Msg-Id")
         known = self._ids.get(message_id)
         if known is not None and now_ns - known[1] < self.spec.duplicate_window_s * 1e9:
             return PubAck(known[0], True)
+        if why := refusal_of_new(self._last_id, raw):
+            raise Unknown(f"{subject}: {why}")
         if self.spec.write_once and any(m.subject == subject for m in self.messages):
             raise Occupied(subject)
         seq = len(self.messages) + 1
         self.messages.append(stored_as(seq, now_ns, subject, head_of(raw), body))
+        self._last_id = message_id
         if message_id:
             self._ids[message_id] = (seq, now_ns)
         return PubAck(seq, False)
@@ -256,8 +264,9 @@ class MemoryCarrier:
 
     ordered_reads = True
 
-    def __init__(self, server: MemoryServer) -> None:
+    def __init__(self, server: MemoryServer, allowed: Sequence[str] | None = None) -> None:
         self._server = server
+        self._allowed = allowed
         self._pulls: list[_MemoryPull] = []
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self.alive = True
@@ -270,7 +279,17 @@ class MemoryCarrier:
         await asyncio.sleep(0)
         if not self.alive:
             raise asyncio.CancelledError("this process was killed")
-        return self._server.store(message)
+        return self.write(message.subject.encode(), raw_headers(message.headers), message.body)
+
+    def write(self, subject: bytes, raw: bytes, body: bytes) -> PubAck:
+        """Publish any bytes at all.
+
+        Raises:
+            NotPermitted: whoever is connected may not write there.
+        """
+        if self._allowed is not None and not is_permitted(self._allowed, text_of(subject)):
+            raise NotPermitted("this account", text_of(subject))
+        return self._server.write(subject, raw, body)
 
     async def read(
         self, stream: str, pattern: Filter, start: int, batch: int = 256, *, whole: bool = True

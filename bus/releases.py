@@ -8,14 +8,14 @@ every fold judges alike, whenever it is done.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from bus import subjects
 from bus.authority import OPERATOR
-from bus.envelope import digest, open_letter
+from bus.envelope import Stored, digest, open_letter, readable
 from bus.fold import Role
 from bus.ports import Carrier
 from bus.publisher import publish_surely
@@ -36,6 +36,23 @@ async def read(carrier: Carrier, role: str) -> Announced:
                 continue  # the fold refuses it
         start = page[-1].seq + 1
     return Announced(found)
+
+
+def found_in(table: Table, messages: Iterable[Stored]) -> dict[str, dict[int, int]]:
+    """Return what is announced among messages: by role, version by sequence."""
+    found: dict[str, dict[int, int]] = {}
+    for stored in messages:
+        if subjects.parts_of(stored.subject).kind == RELEASED:
+            mail = readable(table, stored)
+            if mail is not None and isinstance(mail.message, Released):
+                found.setdefault(mail.to, {})[stored.seq] = mail.message.version
+    return found
+
+
+def there_was(announced: Mapping[int, int], version: int, seq: int) -> bool:
+    """Say whether a lower version can have written a message: it was announced, or none was by then."""
+    before = [known for at, known in announced.items() if at < seq]
+    return not before or version in before
 
 
 async def announce(operator: Carrier, table: Table, roles: Iterable[Role[Any]]) -> list[str]:

@@ -7,8 +7,7 @@ what is decided on it before the end is known there, and the answer to that. A l
 
 from __future__ import annotations
 
-from bus.envelope import Stored, open_mail
-from bus.errors import BadMail
+from bus.envelope import Mail, Stored, decided_at
 from bus.halts import Halts
 from bus.subjects import Address
 from bus.table import CHECKPOINT, ERROR, Table
@@ -27,22 +26,18 @@ class Silence:
         self._told: dict[tuple[str, str], int] = {}
         self._steps: dict[tuple[str, str], int] = {}
 
-    def _note(self, stored: Stored) -> None:
+    def _note(self, stored: Stored, mail: Mail) -> None:
         """Remember where a mission ended, and where whom was told of it."""
-        try:
-            mail = open_mail(self._table, stored, stored.time_ns)
-        except BadMail:
-            return
         if mail.kind == self._halts.end:
             self._told.setdefault((mail.mission, mail.to), stored.seq)
         elif self._halts.final(mail.message):
             self._ended.setdefault(mail.mission, stored.seq)
             self._told.setdefault((mail.mission, self._halts.sender), self._halts.at(mail.message))
 
-    def broken_by(self, stored: Stored, address: Address) -> str:
+    def broken_by(self, stored: Stored, mail: Mail, address: Address) -> str:
         """Return why a message may not be there after the end of its mission, or ""."""
         if address.sender == self._halts.sender and address.kind in (self._halts.kind, self._halts.end):
-            self._note(stored)
+            self._note(stored, mail)
         end = self._ended.get(address.mission)
         if end is None or stored.seq <= end:
             return ""
@@ -52,7 +47,7 @@ class Silence:
         if address.kind in (ERROR, CHECKPOINT) or self._is_of_person(address, cause):
             return ""
         told = self._told.get((address.mission, address.sender))
-        if told is not None and _decided_at(stored) > told and self._is_role(address.sender):
+        if told is not None and decided_at(stored) > told and self._is_role(address.sender):
             return f"the mission ended with message {end}, of which {address.sender} was told before this"
         if steps > MOST_STEPS:
             return f"the mission ended with message {end}: this was not under way then"
@@ -69,9 +64,3 @@ class Silence:
             mailbox.name == sender and not mailbox.orders and mailbox.per == "mission"
             for mailbox in self._table.mailboxes
         )
-
-
-def _decided_at(stored: Stored) -> int:
-    """Return where a letter says it was decided; 0 where it says nothing that could be."""
-    text = stored.headers.get("coo-at", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

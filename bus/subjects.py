@@ -146,6 +146,9 @@ STORES: Final = {
 }
 """What each stream stores: everything under its word, so that a publish is never lost unseen."""
 
+EVERY_MAIL: Final = Filter(STORES[MAIL_STREAM])
+"""All mail, well formed or not. nats-server finds a subject with `>` in its midst by no filter with `*`."""
+
 EVERY_DEAD_LETTER: Final = Filter(STORES[DLQ_STREAM])
 """Everything in the dead letters, well formed or not."""
 

@@ -3,11 +3,9 @@
 Roles are pure, so what they wrote follows from their mail. A performer's answer must answer an order, and
 only one may. A checkpoint must be the fold at its position. After its end a mission is silent. A letter that
 is in the log twice is a copy, written by a process that stood still past the duplicate window; every fold
-skips it.
-
-What a lower version of a role decided is proven as far as this version decides it too. Where this version
-took over from a checkpoint of the lower one, the fold goes on from there; letters before that which this
-version would not write are counted, not found.
+skips it. What a lower version of a role decided is proven as far as this version decides it too. Where this
+version took over from a checkpoint of the lower one, the fold goes on from there; letters before that which
+this version would not write are counted, not found.
 """
 
 from __future__ import annotations
@@ -16,31 +14,25 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec.structs import replace
 
-from bus import burials, subjects
-from bus.alarms import quarantine_id
-from bus.envelope import Outgoing, Stored, decided_at, open_mail, version_of
-from bus.errors import BadMail, BuriedLater, NewerVersion
-from bus.fold import Fold, Role
+from bus import checkpoints, subjects
+from bus.alarms import halt_id
+from bus.deadletters import copy_of, dead_id, entry_of
+from bus.envelope import Mail, Stored, decided_at, digest, open_mail, version_of
+from bus.errors import BadMail
+from bus.fold import Role
 from bus.halts import Halts
+from bus.refold import NEVER, NOT_YET, Finding, Refold, key_of
 from bus.silence import Silence
-from bus.subjects import COMPANY, Address
-from bus.table import CHECKPOINT, ERROR, Checkpoint, Ref, Table
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that the code does not explain, and why."""
-
-    seq: int
-    subject: str
-    why: str
+from bus.subjects import Address
+from bus.table import CHECKPOINT, ERROR, Error, Ref, Table
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What a verification found, in the order of the log. `copies` are sequences of second copies.
 
-    `older` counts letters of lower versions that this code decides otherwise, before it took over.
+    `older` counts letters of lower versions that this code decides otherwise, before it took over. `dead`
+    are dead letters that are none, by their sequence in their own stream.
     """
 
     messages: int
@@ -49,159 +41,115 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     older: int
     copies: tuple[int, ...]
     findings: tuple[Finding, ...]
+    dead: tuple[Finding, ...] = ()
 
 
-class _TakenOver(NamedTuple):
-    """Where a lower version's decisions end: mail up to `position`, letters before `seq`."""
+OrdinalOf = Callable[[msgspec.Struct, str], int | str | None]
+"""Which of its letters about an order (by id) a performer's message is; None: it is about another one."""
 
-    position: int
-    seq: int
-
-
-_NEVER = _TakenOver(0, 0)
-_NOT_YET = _TakenOver(2**63, 2**63)
+Proof = Callable[[Stored, int, bytes], bool]
+"""Whether a performer's checkpoint, of a position and with a state, can be what it says."""
 
 
-class _Verifier:
+def _only_one(message: msgspec.Struct, order_id: str) -> int:
+    return 0
+
+
+class Performers(NamedTuple):
+    """What a log proves of performers: which letter about an order one is, and their checkpoints."""
+
+    ordinal_of: OrdinalOf = _only_one
+    proofs: Mapping[str, Callable[[Sequence[Stored]], Proof]] = {}
+
+
+UNKNOWN = Performers()
+_MOST_ORDINALS = 64
+"""Letters of one kind to one addressee that a version may have decided on one mail."""
+
+_COPIED = ("coo-dlq-subject", "coo-dlq-seq", "coo-dlq-reason")
+
+
+class _Verifier(Refold):
+    """Holds every letter of a log against what is decided."""
+
     def __init__(
         self,
         table: Table,
         roles: Mapping[str, Role[Any]],
         blob_of: Callable[[Ref], bytes | None],
         whole_of: Callable[[Stored], Stored],
+        messages: Sequence[Stored],
+        performers: Performers,
+        silence: Silence | None,
     ) -> None:
-        self.whole_of = whole_of
-        self.table = table
-        self.roles = roles
-        self.blob_of = blob_of
+        super().__init__(table, roles, blob_of, whole_of, messages)
+        self.ordinal_of = performers.ordinal_of
+        self.proofs = {name: proof(messages) for name, proof in performers.proofs.items()}
         self.performers = {mailbox.name for mailbox in table.mailboxes if mailbox.orders}
-        self.expected: dict[str, Outgoing] = {}
-        self.findings: list[Finding] = []
+        self.silence = silence
+        self.seen: dict[tuple[str, str, str, str], Stored] = {}  # by mission, addressee, sender and id
+        self.answered: dict[tuple[str, str, str], int] = {}
         self.copies: list[int] = []
-        self.quarantines: set[str] = set()
         self.letters = 0
-        self.checkpoints = 0
         self.older = 0
-        self.taken_over: dict[tuple[str, str], _TakenOver] = {}
 
-    def find(self, stored: Stored, why: str) -> None:
-        self.findings.append(Finding(seq=stored.seq, subject=stored.subject, why=why))
-
-    # -- folding --------------------------------------------------------------------------------------
-
-    def fold(self, role: Role[Any], key: str, mail: Sequence[Stored]) -> None:
-        """Fold one key's mail, remember its letters, and compare its checkpoints."""
-        claims = self._claims(role, mail)
-        buried = burials.found_in(mail)
-        self.quarantines.update(
-            quarantine_id(subjects.mission_of(one.subject), role.name, one.seq)
-            for one in mail
-            if one.seq in buried
-        )
-        fold = self._compare(role, key, claims.pop(0, []), Fold(self.table, role, buried))
-        for stored in mail:
-            try:
-                decision = fold.apply(self._whole(role, stored))
-            except (NewerVersion, BuriedLater) as error:
-                self.find(stored, str(error))
-                return
-            for letter in decision.letters:  # by what is on the wire; all contents would be too much to keep
-                self.expected[letter.headers["ce-id"]] = replace(letter, content=b"")
-            fold = self._compare(role, key, claims.pop(stored.seq, []), fold)
-        for left in claims.values():
-            for stored, _ in left:
-                self.find(stored, "a checkpoint of a position that is no mail of its mailbox")
-
-    def _whole(self, role: Role[Any], stored: Stored) -> Stored:
-        return self.whole_of(stored) if self.table.takes_blobs(role.name) else stored
-
-    def _claims(self, role: Role[Any], mail: Sequence[Stored]) -> dict[int, list[tuple[Stored, Checkpoint]]]:
-        """Return the checkpoints among a key's mail, by the position they claim, lower versions first."""
-        claims: dict[int, list[tuple[Stored, Checkpoint]]] = {}
-        for stored in mail:
-            if subjects.parts_of(stored.subject)[2:] == (CHECKPOINT, role.name):
-                checkpoint = _checkpoint_in(self.table, stored)
-                if checkpoint is not None and checkpoint.version <= role.version:
-                    claims.setdefault(checkpoint.position, []).append((stored, checkpoint))
-                elif checkpoint is not None:
-                    self.find(stored, f"a checkpoint of version {checkpoint.version} of {role.name}")
-        for at_one_place in claims.values():
-            at_one_place.sort(key=lambda claim: claim[1].version)
-        return claims
-
-    def _compare(
-        self, role: Role[Any], key: str, claims: list[tuple[Stored, Checkpoint]], fold: Fold[Any]
-    ) -> Fold[Any]:
-        """Compare checkpoints with the fold, and return what the next mail is folded on."""
-        lower: Fold[Any] | None = None
-        for stored, checkpoint in claims:
-            content = self.blob_of(checkpoint.blob) if checkpoint.blob else bytes(checkpoint.fold)
-            if content is None:
-                self.checkpoints += 1
-                self.find(stored, "a checkpoint whose state is not there")
-                continue
-            if checkpoint.version < role.version:
-                lower = self._lower(role, checkpoint, content, fold.buried)
-                continue
-            self.checkpoints += 1
-            if _is_fold(content, fold):
-                continue
-            if lower is not None and _is_fold(content, lower):
-                self.taken_over[role.name, key] = _TakenOver(checkpoint.position, stored.seq)
-                fold = lower
-            else:
-                self.find(stored, f"a checkpoint that is not the fold at {checkpoint.position}")
-        return fold
-
-    def _lower(
-        self, role: Role[Any], checkpoint: Checkpoint, content: bytes, buried: Mapping[int, str]
-    ) -> Fold[Any] | None:
-        """Read a lower version's state as this version does when it takes over."""
-        fold: Fold[Any] = Fold(self.table, role, buried)
-        try:
-            fold.restore(checkpoint, content)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BuriedLater):
-            return None
-        return fold
-
-    # -- explaining -----------------------------------------------------------------------------------
-
-    def explain(self, messages: Sequence[Stored], silence: Silence | None) -> None:
+    def explain(self, messages: Sequence[Stored]) -> None:
         """Compare every letter of the log with what its sender decides."""
-        seen: dict[str, Stored] = {}
-        answered: dict[tuple[str, str], int] = {}
         for stored in messages:
             try:
                 address = subjects.parse_mail(stored.subject)
-                open_mail(self.table, stored, stored.time_ns)
+                mail = open_mail(self.table, self.whole(stored), stored.time_ns)
             except BadMail as error:
                 self.find(stored, f"mail that nobody takes: {error}")
                 continue
-            letter_id = f"{address.sender}/{stored.headers.get('ce-id', '')}"
-            if (first := seen.setdefault(letter_id, stored)) is not stored:
-                if first.subject == stored.subject and first.body == stored.body:
+            name = _name(address, stored.headers.get("ce-id") or f"none at {stored.seq}")
+            if (first := self.seen.setdefault(name, stored)) is not stored:
+                if first.seq in self.found:
+                    self.find(stored, f"a copy of message {first.seq}, which is not explained")
+                elif (first.subject, first.body) == (stored.subject, stored.body):
                     self.copies.append(stored.seq)
                 else:
                     self.find(stored, f"the id of message {first.seq} on another message")
-            elif self._is_replay(stored, address, seen):
-                continue
-            else:
-                found = len(self.findings)
-                if address.kind != CHECKPOINT and address.sender in self.roles:
-                    self._explain_letter(stored, address)
-                elif address.kind != ERROR and address.sender in self.performers:
-                    self._explain_answer(stored, address, seen, answered)
-                if silence and len(self.findings) == found and (why := silence.broken_by(stored, address)):
-                    self.find(stored, why)
+            elif not self._is_replay(stored, address):
+                self._explain_one(stored, mail, address)
 
-    def _is_replay(self, stored: Stored, address: Address, seen: Mapping[str, Stored]) -> bool:
+    def _explain_one(self, stored: Stored, mail: Mail, address: Address) -> None:
+        if address.kind != CHECKPOINT and address.sender in self.roles:
+            self._explain_letter(stored, mail, address)
+        elif address.kind != CHECKPOINT and address.sender in self.performers:
+            self._explain_answer(stored, mail, address)
+        elif address.sender in self.proofs:
+            self._prove(stored, self.proofs[address.sender])
+        if stored.seq in self.found or self.silence is None:
+            return
+        if why := self.silence.broken_by(stored, mail, address):
+            self.find(stored, why)
+
+    def _prove(self, stored: Stored, proof: Proof) -> None:
+        """Compare a performer's checkpoint with what it must have read."""
+        self.checkpoints += 1
+        checkpoint = checkpoints.read(self.table, stored)
+        content = self.content(checkpoint) if checkpoint is not None else None
+        if checkpoint is None or content is None:
+            self.find(stored, "a checkpoint that cannot be read")
+        elif not proof(stored, checkpoint.position, content):
+            self.find(stored, f"a checkpoint that is not the state at {checkpoint.position}")
+
+    def _is_replay(self, stored: Stored, address: Address) -> bool:
         """Say whether this is a letter sent again as it was: its original is what must be explained."""
-        original = seen.get(f"{address.sender}/{stored.headers.get('coo-replay-of', '')}")
+        original = self.seen.get(_name(address, stored.headers.get("coo-replay-of", "")))
         return original is not None and (original.subject, original.body) == (stored.subject, stored.body)
 
-    def _explain_letter(self, stored: Stored, address: Address) -> None:
+    def _is_alarm(self, mail: Mail, address: Address) -> bool:
+        """Say whether a loop itself tells of a quarantine, or that the log has letters it does not decide."""
+        key = key_of(self.table, address.sender, address)
+        assert isinstance(mail.message, Error)
+        halted = mail.id == halt_id(key, address.sender, mail.message.seq)
+        return mail.id in self.alarms or (halted and (address.sender, key) in self.disputed)
+
+    def _explain_letter(self, stored: Stored, mail: Mail, address: Address) -> None:
         self.letters += 1
-        if address.kind == ERROR and stored.headers.get("ce-id", "") in self.quarantines:
+        if address.kind == ERROR and self._is_alarm(mail, address):
             return
         role = self.roles[address.sender]
         version = version_of(stored) or role.version
@@ -210,46 +158,84 @@ class _Verifier:
             self.find(stored, f"decided by version {version} of {role.name}")
         elif letter is not None and letter.same_as(stored):
             return
-        elif version < role.version and self._was_before(stored, address):
+        elif version < role.version and self._is_older(stored, address):
             self.older += 1
         elif letter is None:
             self.find(stored, f"{address.sender} does not decide this letter")
         else:
             self.find(stored, f"{address.sender} decides another letter here")
 
-    def _was_before(self, stored: Stored, address: Address) -> bool:
-        """Say whether a letter answers mail that this version took over as decided."""
-        key = _key_of(self.table, address.sender, address)
-        end = self.taken_over.get((address.sender, key), _NEVER)
-        return decided_at(stored) <= end.position and stored.seq < end.seq
+    def _is_older(self, stored: Stored, address: Address) -> bool:
+        """Say whether a letter answers mail that this version took over as decided by a version there was.
 
-    def _explain_answer(
-        self,
-        stored: Stored,
-        address: Address,
-        seen: Mapping[str, Stored],
-        answered: dict[tuple[str, str], int],
-    ) -> None:
-        """Check that a performer's letter has an order, and that it is its only answer."""
-        if address.kind == CHECKPOINT:
-            return
+        In every version its id follows from that mail.
+        """
+        key = key_of(self.table, address.sender, address)
+        end = self.taken_over.get((address.sender, key), NEVER)
+        if decided_at(stored) > end.position or stored.seq >= end.seq:
+            return False
+        asked_by, _, mail_id = stored.headers.get("coo-cause", "").partition("/")
+        parts = (address.mission, asked_by, mail_id, address.sender, address.to, address.kind)
+        ids = {digest(*parts, n) for n in range(_MOST_ORDINALS)}
+        return stored.headers["ce-id"] in ids and self.there_was(address.sender, version_of(stored), stored)
+
+    def _explain_answer(self, stored: Stored, answer: Mail, address: Address) -> None:
+        """Check that a performer's letter has an order, the id that follows from it, and none before it."""
         self.letters += 1
-        cause = stored.headers.get("coo-cause", "")
-        order = seen.get(cause)
-        if order is None or subjects.parse_mail(order.subject).to != address.sender:
+        told = self.expected.get(stored.headers.get("ce-id", ""))
+        if told is not None and told.same_as(stored):
+            return
+        asked_by, _, order_id = answer.cause.partition("/")
+        order = self.seen.get((address.mission, address.sender, asked_by, order_id))
+        ordinal = self.ordinal_of(answer.message, order_id)
+        if order is None or order.seq > stored.seq or ordinal is None:
             self.find(stored, f"{address.sender} answers nothing that it was asked")
-        elif address.to == cause.partition("/")[0]:
-            first = answered.setdefault((address.sender, cause), stored.seq)
+        elif answer.id != letter_id_of(answer, asked_by, order_id, ordinal):
+            self.find(stored, f"{address.sender} does not answer message {order.seq} under this id")
+        elif address.to == asked_by:
+            first = self.answered.setdefault((address.mission, address.sender, answer.cause), stored.seq)
             if first != stored.seq:
                 self.find(stored, f"a second answer to {order.seq}, the first is {first}")
 
+    # -- dead letters ---------------------------------------------------------------------------------
 
-def _is_fold(content: bytes, fold: Fold[Any]) -> bool:
-    snapshot = fold.snapshot()
-    try:
-        return content == snapshot or bool(msgspec.json.decode(content) == msgspec.json.decode(snapshot))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+    def explain_dead(self, dead: Sequence[Stored], messages: Sequence[Stored]) -> tuple[Finding, ...]:
+        """Return the dead letters that are no copies of mail which their mailbox put aside.
+
+        What a performer could not do in the world is taken on its word, if it is a copy of its order.
+        """
+        mail = {stored.seq: stored for stored in messages}
+        known = {*self.roles, *self.performers}
+        return tuple(
+            Finding(seq=one.seq, subject=one.subject, why="not a copy of mail that this mailbox put aside")
+            for one in dead
+            if subjects.entombed_by(one.subject)[0] in known and not self._is_copy(one, mail)
+        )
+
+    def _is_copy(self, dead: Stored, mail: Mapping[int, Stored]) -> bool:
+        entry, letter_id = entry_of(dead), dead.headers.get("ce-id", "")
+        if letter_id in self.dead:
+            copy = copy_of(entry.mailbox, *self.dead[letter_id])
+            same = all(dead.headers.get(name) == copy.headers[name] for name in _COPIED)
+            return same and (copy.subject, copy.body) == (dead.subject, dead.body)
+        original = mail.get(entry.original_seq)
+        if entry.mailbox not in self.performers or original is None:
+            return False
+        return (
+            letter_id == dead_id(entry.mailbox, original.seq)
+            and subjects.parts_of(original.subject).to == entry.mailbox
+            and (entry.original_subject, entry.mission, entry.body)
+            == (original.subject, subjects.mission_of(original.subject), original.body)
+        )
+
+
+def _name(address: Address, message_id: str) -> tuple[str, str, str, str]:
+    """Return what identifies a message for whoever gets it."""
+    return address.mission, address.to, address.sender, message_id
+
+
+def letter_id_of(answer: Mail, asked_by: str, order_id: str, ordinal: int | str) -> str:
+    return digest(answer.mission, asked_by, order_id, answer.sender, answer.to, answer.kind, ordinal)
 
 
 def verify(
@@ -257,26 +243,35 @@ def verify(
     table: Table,
     roles: Mapping[str, Role[Any]],
     blob_of: Callable[[Ref], bytes | None],
+    performers: Performers = UNKNOWN,
+    dead: Sequence[Stored] = (),
     halts: Halts | None = None,
     whole_of: Callable[[Stored], Stored] = lambda stored: stored,
 ) -> Report:
     """Fold messages again, all of a company or all of one mission, and report what is not explained.
 
-    Without the mail of the company, leave its roles out of `roles`. `halts` says what ends a mission; without
-    it nothing is said of what is written after that. `whole_of` gives a message with what its body stands
-    for, one at a time.
+    `dead` are the dead letters of the same. `halts` says what ends a mission; without it nothing is said of
+    what is written after that. `whole_of` gives a message with what its body stands for, one at a time.
+
+    Without the mail of the company, leave its roles out of `roles`.
     """
-    verifier = _Verifier(table, roles, blob_of, whole_of)
+    silence = Silence(table, halts) if halts else None
+    verifier = _Verifier(table, roles, blob_of, whole_of, messages, performers, silence)
     mail: dict[tuple[str, str], list[Stored]] = {}
+    orders = {(mailbox.name, kind) for mailbox in table.mailboxes for kind in mailbox.orders}
     for stored in messages:
         parts = subjects.parts_of(stored.subject)  # folds come across misaddressed mail, too
-        if parts.to in roles and subjects.is_token(key := _key_of(table, parts.to, parts)):
+        if parts.to in roles and subjects.is_token(key := key_of(table, parts.to, parts)):
             mail.setdefault((parts.to, key), []).append(stored)
+        elif parts.to in roles:
+            verifier.turn_away(stored)
+        elif (parts.to, parts.kind) in orders:
+            verifier.refuse(stored, parts.to)
     for name, key in _older_only(messages, table, roles):
-        verifier.taken_over[name, key] = _NOT_YET
+        verifier.taken_over[name, key] = NOT_YET
     for (name, key), own in mail.items():
         verifier.fold(roles[name], key, own)
-    verifier.explain(messages, Silence(table, halts) if halts else None)
+    verifier.explain(messages)
     return Report(
         messages=len(messages),
         letters=verifier.letters,
@@ -284,20 +279,8 @@ def verify(
         older=verifier.older,
         copies=tuple(verifier.copies),
         findings=tuple(sorted(verifier.findings, key=lambda finding: finding.seq)),
+        dead=verifier.explain_dead(dead, messages),
     )
-
-
-def _key_of(table: Table, role: str, address: Address) -> str:
-    return COMPANY if table.mailbox(role).per == "company" else address.mission
-
-
-def _checkpoint_in(table: Table, stored: Stored) -> Checkpoint | None:
-    """Read a checkpoint; None if it is bad mail, which is found elsewhere."""
-    try:
-        message = open_mail(table, stored, stored.time_ns).message
-    except BadMail:
-        return None
-    return message if isinstance(message, Checkpoint) else None
 
 
 def _older_only(
@@ -309,10 +292,9 @@ def _older_only(
         address = subjects.address_of(stored.subject)
         if address is None or address.sender not in roles:
             continue
-        key = (address.sender, _key_of(table, address.sender, address))
+        key = (address.sender, key_of(table, address.sender, address))
         version = version_of(stored)
-        if address.kind == CHECKPOINT:
-            checkpoint = _checkpoint_in(table, stored)
-            version = checkpoint.version if checkpoint else 0
+        if (checkpoint := checkpoints.read(table, stored)) is not None:
+            version = checkpoint.version
         newest[key] = max(newest.get(key, 0), version)
     return [key for key, version in newest.items() if 0 < version < roles[key[0]].version]

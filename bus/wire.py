@@ -14,7 +14,6 @@ from bus.envelope import Stored
 
 _FIRST_LINE = b"NATS/1.0\r\n"
 _LINE = re.compile(rb"([!-9;-~]+):[ \t]*([\t -~]*?)[ \t]*\r\n")
-_MESSAGE_ID = re.compile(rb"\r\nNats-Msg-Id:[ ]*([^\r\n]*)")
 _NEW_LINES = {10: " ", 13: " "}
 
 
@@ -57,9 +56,9 @@ def raw_headers(headers: Mapping[str, str]) -> bytes:
     return _FIRST_LINE + "".join(lines).encode() + b"\r\n"
 
 
-def message_id_in(raw: bytes) -> str:
-    """Return what nats-server takes for the message id: the first such line, whatever is beside it."""
-    found = _MESSAGE_ID.search(raw)
+def header_in(raw: bytes, name: str) -> str:
+    """Return what nats-server takes for a header of its own: the first such line, whatever is beside it."""
+    found = re.search(rb"\r\n" + name.encode() + rb":[ ]*([^\r\n]*)", raw)
     return found[1].decode("latin-1").strip() if found else ""
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 Run = tuple[int, str, int]
-"""A seed; or, with an actor, the step at which that one is killed; or, with a word, when the CEO says it."""
+"""A seed; with an actor, the step at which that one is killed, or 0 if it is taken over; with a word, the
+message right after which the CEO says it."""
 
 _CEO = "ceo: "
 _CHUNK = 8
@@ -40,24 +41,36 @@ def chaos(
             "--sweep", help="Instead: kill each actor at each step, say each word after each message."
         ),
     ] = False,
+    taken: Annotated[
+        str, typer.Option("--taken", metavar="ACTOR", help="Instead: somebody writes with its account.")
+    ] = "",
     jobs: Annotated[int, typer.Option("--jobs", min=0, help="Processes at once; 0: one a core.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Play a mission in memory under crashes, delays and lost answers; a failing seed reproduces exactly."""
     started = time.monotonic()
-    work: list[Run] = (
-        [*_kills(), *_words()] if sweep else [(number, "", 0) for number in range(seed, seed + runs)]
-    )
+    _check_taken(taken, sweep)
+    seeds: list[Run] = [(number, taken, 0) for number in range(seed, seed + runs)]
+    work = [*_kills(), *_words()] if sweep else seeds
     for run, failure in zip(work, _played(work, jobs), strict=True):
         if failure:
-            number, actor, step = run
-            again = "--sweep" if actor else f"--seed {number} --runs 1"
-            told = f"{actor.removeprefix(_CEO)} said after message {step}"
-            killed = told if actor.startswith(_CEO) else f"{actor} killed at step {step}"
-            what = killed if actor else f"seed {number}"
+            what, again = _told(run)
             raise DeskError(Exit.FAILED, f"{what}: {failure}", f"See it again: coo chaos {again}")
     result = {"runs": len(work), "failures": 0, "seconds": round(time.monotonic() - started, 1)}
     print(json.dumps(result) if as_json else f"{len(work)} runs without a failure in {result['seconds']} s")
+
+
+def _told(run: Run) -> tuple[str, str]:
+    """Return what a run was, and the options that play it again."""
+    number, actor, step = run
+    if actor.startswith(_CEO):
+        return f"{actor.removeprefix(_CEO)} said after message {step}", "--sweep"
+    if step:
+        return f"{actor} killed at step {step}", "--sweep"
+    again = f"--seed {number} --runs 1"
+    return (
+        (f"seed {number}, {actor} taken", f"{again} --taken {actor}") if actor else (f"seed {number}", again)
+    )
 
 
 def _played(work: list[Run], jobs: int) -> Iterator[str]:
@@ -83,13 +96,47 @@ def play(run: Run) -> str:
     try:
         if actor.startswith(_CEO):
             simulate(0, CALM, words=[Said(step, actor.removeprefix(_CEO))])
-        elif actor:
+        elif step:
             simulate(0, CALM, crash=(actor, step))
+        elif actor:
+            play_taken(number, actor)
         else:
             simulate(number, replicas=1 + number % 3 % 2)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def play_taken(seed: int, actor: str, messages: int = 60) -> None:
+    """Play two missions while somebody writes with an actor's account; `coo audit` must blame only that.
+
+    Raises:
+        Failed: something does not hold that is promised.
+    """
+    from functools import partial
+
+    from actors.chaos.simulation import Failed
+    from actors.chaos.taken import attacked, blamed
+    from actors.chaos.whole import blob_in
+    from actors.desk.guardmail import letters_in
+    from actors.desk.proof import prove
+
+    company = attacked(seed, actor, replicas=1 + seed % 3 % 2, messages=messages)
+    server = company.server
+    letters = letters_in(server.stream("COO").messages, partial(blob_in, server))
+    proof = prove(letters, company.newest["budget"])
+    if wrong := blamed(proof.violations, company.forged["COO"]):
+        raise Failed(wrong)
+
+
+def _check_taken(actor: str, sweep: bool) -> None:
+    from actors.table import TABLE
+
+    if actor and sweep:
+        raise DeskError(Exit.USAGE, "--sweep and --taken play different runs.", "Give one of them.")
+    if actor and actor not in TABLE.processes:
+        names = ", ".join(TABLE.processes)
+        raise DeskError(Exit.USAGE, f"{actor!r} is not an actor.", f"Choose one of {names}.")
 
 
 def _kills() -> list[Run]:
@@ -101,7 +148,7 @@ def _kills() -> list[Run]:
 def _words() -> list[Run]:
     from actors.chaos.ceo import WORDS, Said
     from actors.chaos.faults import CALM
-    from actors.chaos.simulation import simulate
+    from actors.chaos.simulation import FIRST, simulate
 
     undisturbed = simulate(0, CALM, words=[Said(10**6, "pause")])
-    return [(0, _CEO + word, step) for word in WORDS for step in range(2, undisturbed.messages + 1)]
+    return [(0, _CEO + word, step) for word in WORDS for step in range(FIRST, undisturbed.messages + 1)]

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from actors.desk.books import Books
 from actors.desk.record import pages
 from actors.table import TABLE
-from bus import blobs, burials
-from bus.envelope import Mail, Stored, decided_at, open_mail, version_of
-from bus.errors import BadMail
+from bus import blobs, burials, checkpoints, releases
+from bus.complaints import Decision
+from bus.envelope import Mail, Stored, decided_at, decode, open_mail, version_of
+from bus.errors import BadMail, BlobMismatch
 from bus.ports import Carrier
-from bus.subjects import MAIL_STREAM, mail_filter, mailbox_filter, parts_of
-from bus.table import CHECKPOINT, Checkpoint
+from bus.subjects import MAIL_STREAM, mail_filter, mailbox_filter, matches, parse_mail, parts_of
+from bus.table import CHECKPOINT, Checkpoint, Ref
 
 FULL_BEFORE = 4
 """Versions of the guard below this moved day and month by every bill in full."""
 
+NAME = "budget"
+_MAIL, _LETTERS = mailbox_filter(NAME), mail_filter(sender=NAME)
 _ALL = 2**63
 
 
@@ -32,17 +37,21 @@ class TakeOver(NamedTuple):
 class Letters(NamedTuple):
     """What a log holds of the guard: its mail, and its own letters by the sequence they were decided at.
 
-    `taken_over` has the first checkpoint of each version, in the order of the log.
+    `taken_over` has the first checkpoint of each version, in the order of the log; `announced` the versions
+    that the operator announced, by sequence.
     """
 
     mail: list[Stored]
     decided: dict[int, list[Stored]]
     taken_over: tuple[TakeOver, ...] = ()
+    announced: Mapping[int, int] = {}
 
     def before(self, version: int) -> tuple[int, TakeOver | None]:
         """Return up to which mail versions below this one decided, and the checkpoint that ended that."""
-        written = [version_of(stored) for letters in self.decided.values() for stored in letters]
-        written += [one.version for one in self.taken_over]
+        written = {one.version for one in self.taken_over}
+        for stored in (letter for letters in self.decided.values() for letter in letters):
+            if releases.there_was(self.announced, version_of(stored), stored.seq):
+                written.add(version_of(stored))
         if not any(0 < one < version for one in written):
             return 0, None
         for one in self.taken_over:
@@ -53,28 +62,61 @@ class Letters(NamedTuple):
 
 async def read_letters(carrier: Carrier) -> Letters:
     """Read the guard's mail and its letters."""
-    mail = [stored async for page in pages(carrier, MAIL_STREAM, mailbox_filter("budget")) for stored in page]
-    decided: dict[int, list[Stored]] = defaultdict(list)
-    async for page in pages(carrier, MAIL_STREAM, mail_filter(sender="budget")):
-        for stored in page:
-            decided[decided_at(stored)].append(stored)
-    buried = burials.found_in(mail)
-    kept = [stored for stored in mail if stored.seq not in buried]
-    return Letters(kept, decided, await _taken_over(carrier, kept))
+    messages = [
+        stored
+        for pattern in (_MAIL, _LETTERS)
+        async for page in pages(carrier, MAIL_STREAM, pattern)
+        for stored in page
+    ]
+    contents: dict[Ref, bytes] = {}
+    for one in _first_checkpoints(messages).values():
+        if one.blob is not None:
+            with suppress(BlobMismatch):
+                contents[one.blob] = await blobs.get(carrier, one.blob)
+    return letters_in(messages, contents.get)
 
 
-async def _taken_over(carrier: Carrier, mail: list[Stored]) -> tuple[TakeOver, ...]:
-    """Read the first checkpoint of each version of the guard."""
-    found: dict[int, TakeOver] = {}
+def letters_in(
+    messages: Iterable[Stored], blob_of: Callable[[Ref], bytes | None] = lambda ref: None
+) -> Letters:
+    """Pick the guard's mail, and its letters, out of messages in which each may stand twice.
+
+    `blob_of` gives what a checkpoint's blob holds. What names a version that there was not yet is of none.
+    """
+    mail: dict[int, Stored] = {}
+    decided: dict[int, dict[int, Stored]] = defaultdict(dict)
+    for stored in messages:
+        if matches(_MAIL, stored.subject):
+            mail[stored.seq] = stored
+        if matches(_LETTERS, stored.subject):
+            decided[decided_at(stored)][stored.seq] = stored
+    buried = burials.found_in(mail.values())
+    kept = [stored for stored in mail.values() if stored.seq not in buried]
+    return Letters(
+        kept,
+        {at: list(letters.values()) for at, letters in decided.items()},
+        tuple(
+            TakeOver(version, one.position, (blob_of(one.blob) or b"") if one.blob else bytes(one.fold))
+            for version, one in _first_checkpoints(kept).items()
+        ),
+        _announced(kept),
+    )
+
+
+def _announced(mail: Iterable[Stored]) -> Mapping[int, int]:
+    return releases.found_in(TABLE, mail).get(NAME, {})
+
+
+def _first_checkpoints(mail: Sequence[Stored]) -> dict[int, Checkpoint]:
+    """Return the first checkpoint of each version that there was, in the order of the log."""
+    found: dict[int, Checkpoint] = {}
+    announced = _announced(mail)
     for stored in mail:
-        if parts_of(stored.subject).kind != CHECKPOINT:
+        if parts_of(stored.subject).kind != CHECKPOINT or (one := checkpoints.read(TABLE, stored)) is None:
             continue
-        own = opened(stored, stored.time_ns)
-        if own is None or not isinstance(one := own.message, Checkpoint) or one.version in found:
-            continue
-        content = await blobs.get(carrier, one.blob) if one.blob else bytes(one.fold)
-        found[one.version] = TakeOver(one.version, one.position, content)
-    return tuple(found.values())
+        if one.position < stored.seq and releases.there_was(announced, one.version, stored.seq):
+            found.setdefault(one.version, one)
+    return found
 
 
 class Walk:
@@ -86,18 +128,24 @@ class Walk:
         self._seen: set[tuple[str, str, str]] = set()
         self._now_ns = 0
 
-    def step(self, stored: Stored) -> bool:
-        """Take in one mail and what the guard decided on it; returns whether it was new."""
+    def step(self, stored: Stored, decision: Decision | None = None) -> bool:
+        """Take in one mail and what the guard decided on it; returns whether it was new.
+
+        What it decided is read from the log, unless it is given; then what it raised on moves nothing.
+        """
         self._now_ns = max(self._now_ns, stored.time_ns)
         mail = opened(stored, self._now_ns)
         if mail is None or (mail.mission, mail.sender, mail.id) in self._seen:
             return False
         self._seen.add((mail.mission, mail.sender, mail.id))
+        if decision is not None and decision.dead is not None:
+            return False
         self.books.take(mail)
-        for letter in self._letters.decided.get(stored.seq, ()):
-            answer = opened(letter, letter.time_ns)
-            if answer is not None:
-                self.books.answer(answer.mission, answer.to, answer.message)
+        for letter in self._letters.decided.get(stored.seq, ()) if decision is None else decision.letters:
+            with suppress(BadMail):
+                address = parse_mail(letter.subject)
+                message = decode(TABLE, TABLE.row(address), letter.content or letter.body)
+                self.books.answer(address.mission, address.to, message)
         return True
 
 

@@ -37,13 +37,14 @@ class Proof:
 
 
 def prove(letters: Letters, guard: Role[Ledger] = ROLE) -> Proof:
-    """Walk the guard's mail with both ledgers.
+    """Walk the guard's mail with both ledgers: each letter of the log must be what the rules say there.
 
     What lower versions decided is held against these rules as far as they agree, and from there on against
     the books alone, up to the checkpoint at which this version took over with their state.
     """
     walk, fold = Walk(letters), Fold[Ledger](TABLE, guard, burials.found_in(letters.mail))
-    proof, lanes = Proof(walk.books), _newest_by_lane(letters)
+    proof = Proof(walk.books)
+    lanes: dict[str, int] | None = None
     until, taken_over = letters.before(guard.version)
     for n, stored in enumerate(letters.mail):
         if taken_over is not None and stored.seq > until:
@@ -53,19 +54,23 @@ def prove(letters: Letters, guard: Role[Ledger] = ROLE) -> Proof:
         before = fold.count
         decision = fold.apply(stored)
         is_older = stored.seq <= until
-        if _is_under_way(decision.letters, letters, lanes, stored) and not is_older:
-            proof.under_way = len(letters.mail) - n
-            break
-        stepped = walk.step(stored)
+        found = letters.decided.get(stored.seq, [])
+        if not is_older and (missing := _missing(decision.letters, found)):
+            lanes = lanes if lanes is not None else _answered_in(fold.copy(), letters, letters.mail[n + 1 :])
+            if any(lanes.get(lane_of(letter.subject), 0) <= stored.seq for letter in missing):
+                proof.under_way = len(letters.mail) - n
+                break
+        stepped = walk.step(stored, None if is_older else decision)
         proof.mails += 1
         wrong: list[str] = []
         if stepped and fold.count > before and decision.dead is None:
             wrong += _compare_balances(walk.books, fold.state, stored)
-        wrong += _compare_letters(decision.letters, letters, stored)
+        wrong += _compare_letters(decision.letters, found, stored)
         if is_older and (wrong or proof.earlier):
             proof.earlier += 1
         else:
             proof.violations += wrong
+    proof.violations += _answers_to_nothing(letters)
     proof.violations = [*walk.books.violations, *proof.violations]
     return proof
 
@@ -74,27 +79,53 @@ def _restore(proof: Proof, fold: Fold[Ledger], one: TakeOver) -> None:
     """Go on from where this version took over; a checkpoint that cannot be read is a violation."""
     try:
         fold.restore(Checkpoint(version=one.version, position=one.position), one.snapshot)
-    except (msgspec.ValidationError, msgspec.DecodeError, BuriedLater) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BuriedLater) as error:
         proof.violations.append(f"the checkpoint of version {one.version} cannot be read: {error} (I18)")
 
 
-def _newest_by_lane(letters: Letters) -> dict[str, int]:
-    """Return the newest mail that the guard has answered, by mission and addressee: those keep order."""
+def _ruled(decided: tuple[Outgoing, ...], letters: Letters, stored: Stored) -> dict[str, Stored]:
+    """Return the letters on a mail that the guard's rules say, by id."""
+    rules = {letter.headers["ce-id"]: letter for letter in decided}
+    ruled: dict[str, Stored] = {}
+    for letter in letters.decided.get(stored.seq, ()):
+        rule = rules.get(letter.headers.get("ce-id", ""))
+        if rule is not None and rule.same_as(letter):
+            ruled.setdefault(letter.headers["ce-id"], letter)
+    return ruled
+
+
+def _missing(decided: tuple[Outgoing, ...], found: list[Stored]) -> list[Outgoing]:
+    """Return the answers that are not in the log; another letter under its id takes an answer's place."""
+    taken = {letter.headers.get("ce-id") for letter in found}
+    return [
+        letter
+        for letter in decided
+        if letter.headers["ce-id"] not in taken and parts_of(letter.subject).kind in _ANSWERS
+    ]
+
+
+def _answered_in(fold: Fold[Ledger], letters: Letters, rest: list[Stored]) -> dict[str, int]:
+    """Return the newest mail that the guard has answered, by mission and addressee: those keep order.
+
+    A missing answer may still be written unless a later one to the same is there.
+    """
     newest: dict[str, int] = {}
-    for seq, found in letters.decided.items():
-        for letter in found:
-            newest[lane_of(letter.subject)] = max(newest.get(lane_of(letter.subject), 0), seq)
+    for stored in rest:
+        for letter in _ruled(fold.apply(stored).letters, letters, stored).values():
+            newest[lane_of(letter.subject)] = stored.seq
     return newest
 
 
-def _is_under_way(
-    decided: tuple[Outgoing, ...], letters: Letters, lanes: dict[str, int], stored: Stored
-) -> bool:
-    """Say whether an answer is missing that the guard may still write: no later one to the same is there."""
-    found = {letter.headers.get("ce-id") for letter in letters.decided.get(stored.seq, ())}
-    missing = [letter for letter in decided if letter.headers["ce-id"] not in found]
-    money = [letter for letter in missing if parts_of(letter.subject).kind in _ANSWERS]
-    return any(lanes.get(lane_of(letter.subject), 0) <= stored.seq for letter in money)
+def _answers_to_nothing(letters: Letters) -> list[str]:
+    """Name the guard's answers that stand at no mail of its."""
+    mail = {stored.seq for stored in letters.mail}
+    wrong: list[str] = []
+    for at, found in letters.decided.items():
+        for letter in found if at not in mail else ():
+            kind = parts_of(letter.subject).kind
+            if kind in _ANSWERS:
+                wrong.append(f"message {letter.seq}: this {kind} answers no mail (I18)")
+    return wrong
 
 
 def _compare_balances(books: Books, ledger: Ledger, stored: Stored) -> list[str]:
@@ -123,18 +154,15 @@ def _compare_balances(books: Books, ledger: Ledger, stored: Stored) -> list[str]
     return wrong
 
 
-def _compare_letters(decided: tuple[Outgoing, ...], letters: Letters, stored: Stored) -> list[str]:
+def _compare_letters(decided: tuple[Outgoing, ...], found: list[Stored], stored: Stored) -> list[str]:
     """Compare what the guard's rules say to what is in the log."""
     wrong: list[str] = []
-    found = {letter.headers.get("ce-id"): letter for letter in letters.decided.get(stored.seq, ())}
     rules = {letter.headers["ce-id"]: letter for letter in decided}
-    for letter_id, letter in found.items():
-        kind = parts_of(letter.subject).kind
-        ruled = rules.get(letter_id or "")
-        if kind in _ANSWERS and (ruled is None or not ruled.same_as(letter)):
+    for letter in found:
+        kind, rule = parts_of(letter.subject).kind, rules.get(letter.headers.get("ce-id", ""))
+        if kind in _ANSWERS and (rule is None or not rule.same_as(letter)):
             wrong.append(f"message {letter.seq}: the guard's rules do not say this {kind} (I18)")
-    for letter_id, decision in rules.items():
-        kind = parts_of(decision.subject).kind
-        if kind in _ANSWERS and letter_id not in found:
-            wrong.append(f"message {stored.seq}: the guard's {kind} is not in the log (I18)")
+    for missing in _missing(decided, found):
+        kind = parts_of(missing.subject).kind
+        wrong.append(f"message {stored.seq}: the guard's {kind} is not in the log (I18)")
     return wrong

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -48,26 +48,38 @@ async def _verify(
     from actors.company import role
     from actors.desk.connection import connected
     from actors.desk.record import find_mission, pages
-    from actors.desk.screen import out, out_json
+    from actors.desk.screen import out, out_json, plain
     from actors.table import TABLE
-    from bus.subjects import ANY, MAIL_STREAM, mission_filter
+    from bus.subjects import (
+        DLQ_STREAM,
+        EVERY_DEAD_LETTER,
+        EVERY_MAIL,
+        MAIL_STREAM,
+        dead_letter_filter,
+        mission_filter,
+    )
 
     async with connected(data_dir, server) as carrier:
-        pattern = mission_filter(ANY if everything else await find_mission(carrier, mission))
+        name = "" if everything else await find_mission(carrier, mission)
+        pattern = EVERY_MAIL if everything else mission_filter(name)
+        dead_pattern = EVERY_DEAD_LETTER if everything else dead_letter_filter(mission=name)
+        found = pages(carrier, DLQ_STREAM, dead_pattern, whole=False)
+        dead = [stored async for page in found for stored in page]
         found = pages(carrier, MAIL_STREAM, pattern, whole=False)
-        messages = [stored async for page in found for stored in page]
+        messages = [stored async for page in found for stored in page]  # after their copies: so each is there
         roles = {name: role(name) for name in ROLES if everything or TABLE.mailbox(name).per == "mission"}
-        report = await _checked(carrier, messages, roles)
+        report = await _checked(carrier, messages, dead, roles)
     if as_json:
         out_json(msgspec.to_builtins(report))
     else:
         out(_told(report))
-    if report.findings:
-        first = report.findings[0]
-        why = f"message {first.seq}, {first.subject}: {first.why}"
-        raise DeskError(
-            Exit.FAILED, f"Not explained: {why}.", "See it: nats stream get COO " + str(first.seq)
-        )
+    for stream, findings in ((MAIL_STREAM, report.findings), (DLQ_STREAM, report.dead)):
+        if findings:
+            first = findings[0]
+            why = f"message {first.seq} of {stream}, {first.subject}: {first.why}"
+            raise DeskError(
+                Exit.FAILED, f"Not explained: {plain(why)}.", f"See it: nats stream get {stream} {first.seq}"
+            )
 
 
 def _told(report: Report) -> str:
@@ -76,15 +88,20 @@ def _told(report: Report) -> str:
     return (
         f"{report.messages} messages: {report.letters} letters and {report.checkpoints} checkpoints folded "
         f"again{copies}, {len(report.findings) or 'none'} not explained"
+        + (f", {len(report.dead)} dead letters that are none" if report.dead else "")
     )
 
 
 async def _checked(
-    carrier: JetStreamCarrier, messages: list[Stored], roles: Mapping[str, Role[Any]]
+    carrier: JetStreamCarrier,
+    messages: Sequence[Stored],
+    dead: Sequence[Stored],
+    roles: Mapping[str, Role[Any]],
 ) -> Report:
     """Fold in a thread, which fetches each blob when it comes to it: all would be too much to keep."""
     import asyncio
 
+    from actors.performers.proofs import PERFORMERS
     from actors.table import HALTS, TABLE
     from bus import blobs
     from bus.dataref import is_dataref
@@ -104,4 +121,4 @@ async def _checked(
             return stored
         return asyncio.run_coroutine_threadsafe(blobs.whole(carrier, stored), loop).result()
 
-    return await asyncio.to_thread(check, messages, TABLE, roles, blob_of, HALTS, whole_of)
+    return await asyncio.to_thread(check, messages, TABLE, roles, blob_of, PERFORMERS, dead, HALTS, whole_of)

@@ -143,7 +143,7 @@ class Clock:
         except BadMail as error:
             await self._bury(stored, DeadLetter(error.reason, error.detail, ""), None)
             return
-        if isinstance(mail.message, m.Wake) and not self._wakes.take(_open(mail, mail.message)):
+        if isinstance(mail.message, m.Wake) and not self._wakes.take(opened(mail, mail.message)):
             why = f"{mail.mission} has {MAX_WAKES} open wakes"
             await self._bury(stored, DeadLetter("too_many_wakes", why, ""), mail)
 
@@ -182,7 +182,7 @@ class Clock:
         self._since_checkpoint = 0
 
 
-def _open(mail: Mail, wake: m.Wake) -> OpenWake:
+def opened(mail: Mail, wake: m.Wake) -> OpenWake:
     return OpenWake(
         mission=mail.mission,
         sender=mail.sender,

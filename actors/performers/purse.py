@@ -8,6 +8,7 @@ did not settle is waited out and left in doubt.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,8 +19,8 @@ from actors import messages as m
 from actors.performers.bill import Bill, Grant, NoMoney, NotSent, Paid, Price, Spent, TooManyAttempts
 from bus import blobs, subjects
 from bus.bounds import whole
-from bus.envelope import Cause, Mail, Stored, decided_at, open_mail, seal
-from bus.errors import BadMail, DecisionChanged
+from bus.envelope import Cause, Mail, Stored, decided_at, readable, seal
+from bus.errors import DecisionChanged
 from bus.hints import Hints
 from bus.ports import Behind, Carrier
 from bus.publisher import publish_surely
@@ -34,6 +35,9 @@ _GRACE_S = 3
 
 _MARGIN_S = 0.5
 """How long before its hold's expiry a call is given up at the latest."""
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+"""An attempt's number, as its name ends."""
 
 _MAX_SENT = 10
 """Attempts at one order that went out, over all processes that served it: each may cost its worst case."""
@@ -56,6 +60,22 @@ class Attempt(msgspec.Struct, kw_only=True):
     settled: m.Settle | None = None
     voided: bool = False
     nonce: str = ""
+
+
+def ordinal_of(message: msgspec.Struct, order_id: str) -> str | int | None:
+    """Return which letter about an order a message is, None if it is about another order.
+
+    A reserve and a bill are one an attempt; `sent` and `void` are one an attempt and process.
+    """
+    match message:
+        case m.Reserve(attempt=attempt) | m.Settle(attempt=attempt):
+            call_id, _, n = attempt.rpartition(".")
+            return n if call_id == order_id else None
+        case m.Sent(attempt=attempt, nonce=nonce) | m.Void(attempt=attempt, nonce=nonce):
+            call_id, _, n = attempt.rpartition(".")
+            return f"{n}.{nonce}" if call_id == order_id else None
+        case _:
+            return 0
 
 
 class Purse:
@@ -111,7 +131,7 @@ class Purse:
 
     async def _void(self, order: Mail, n: int, proof: Literal["not_sent", "refused_by_provider"]) -> None:
         void = m.Void(attempt=self._name(order, n), proof=proof, nonce=self._nonce)
-        await self._write(order, void, f"{n}.{self._nonce}")
+        await self._write(order, void)
 
     async def _settle(self, order: Mail, n: int, text: str | None, bill: Bill) -> None:
         """Book a bill; without a text, nothing came of it that another process could use."""
@@ -126,7 +146,7 @@ class Purse:
             answer=answer,
             doubt=bill.doubt,
         )
-        await self._write(order, settle, n)
+        await self._write(order, settle)
 
     async def _surely(self, writing: Coroutine[Any, Any, object]) -> None:
         """See a booking through, also when the work is cancelled meanwhile."""
@@ -206,7 +226,7 @@ class Purse:
             tokens=price.tokens,
         )
         try:
-            await self._write(order, reserve, n)
+            await self._write(order, reserve)
         except DecisionChanged as error:  # another version reserved another amount: that one counts
             log.warning("reserve.differs", error=str(error))
 
@@ -217,7 +237,7 @@ class Purse:
         put back gives nobody a right that the guard does not know of.
         """
         sent = m.Sent(attempt=granted.attempt, nonce=self._nonce, microusd=granted.microusd)
-        seq = await self._write(order, sent, f"{n}.{self._nonce}")
+        seq = await self._write(order, sent)
         start, now_ns = granted_at, 0
         behind = Behind(MAIL_STREAM, seq)
         while True:  # a read is complete only when it returned what we know to be there
@@ -240,10 +260,8 @@ class Purse:
             return False
         if address.kind not in ("sent", "void"):
             return False
-        try:
-            message = open_mail(self._table, stored, stored.time_ns).message
-        except BadMail:
-            return False  # the guard does not take it either
+        mail = readable(self._table, stored)
+        message = mail.message if mail is not None else None
         return isinstance(message, m.Sent | m.Void) and message.attempt == attempt
 
     async def _attempts(self, order: Mail) -> dict[int, Attempt]:
@@ -261,9 +279,8 @@ class Purse:
         return attempts
 
     def _note(self, attempts: dict[int, Attempt], stored: Stored, order: Mail) -> None:
-        try:
-            mail = open_mail(self._table, stored, stored.time_ns)
-        except BadMail:
+        mail = readable(self._table, stored)
+        if mail is None:
             return
         name = getattr(mail.message, "attempt", "")
         call_id, _, text = name.rpartition(".")
@@ -286,7 +303,9 @@ class Purse:
     def _name(self, order: Mail, n: int) -> str:
         return f"{order.id}.{n}"
 
-    async def _write(self, order: Mail, message: msgspec.Struct, ordinal: int | str) -> int:
+    async def _write(self, order: Mail, message: msgspec.Struct) -> int:
+        ordinal = ordinal_of(message, order.id)
+        assert ordinal is not None
         letter = seal(
             self._table,
             sender=self._mailbox,

@@ -14,6 +14,7 @@ from newer import newer
 from running import Company, running_company, until
 from test_kills import GOAL, done, files_of, log_of
 
+from actors.performers.proofs import PERFORMERS
 from actors.table import TABLE
 from bus.authority import OPERATOR, variable
 from bus.jetstream import connect
@@ -82,5 +83,5 @@ def test_a_new_version_takes_over_amid_missions_and_the_old_one_ends(tmp_path: P
     assert len(ids) == len(set(ids))
     versions = {stored.headers.get("coo-version") for stored in log if stored.subject.endswith(".budget")}
     assert len(versions - {None}) == 2  # both have decided
-    report = verify(log, TABLE, {name: newer(name) for name in ROLES}, lambda ref: b"")
+    report = verify(log, TABLE, {name: newer(name) for name in ROLES}, lambda ref: b"", PERFORMERS)
     assert report.findings == ()

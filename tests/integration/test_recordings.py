@@ -21,6 +21,7 @@ from actors.company import role
 from actors.desk.guardmail import read_letters
 from actors.desk.proof import prove
 from actors.desk.record import read_record
+from actors.performers.proofs import PERFORMERS
 from actors.table import TABLE
 from bus import blobs
 from bus.envelope import Mail, Stored, open_mail
@@ -214,7 +215,9 @@ async def check(company: Company, roles: dict[str, Role[Any]]) -> None:
     for _, checkpoint in checkpoints_in(log):
         if checkpoint.blob is not None:
             contents[checkpoint.blob] = await blobs.get(company.ceo, checkpoint.blob)
-    report = verify(log, TABLE, {name: roles.get(name) or role(name) for name in ROLES}, contents.__getitem__)
+    report = verify(
+        log, TABLE, {name: roles.get(name) or role(name) for name in ROLES}, contents.__getitem__, PERFORMERS
+    )
     assert report.findings == ()
     guard = roles.get("budget") or role("budget")
     assert prove(await read_letters(company.ceo), guard).violations == []

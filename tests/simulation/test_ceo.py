@@ -171,7 +171,7 @@ def test_a_broken_end_is_noticed(
 
 
 def findings_of(log: Any, roles: dict[str, Role[Any]]) -> tuple[Finding, ...]:
-    return verify(log, TABLE, roles, lambda ref: b"", HALTS).findings
+    return verify(log, TABLE, roles, lambda ref: b"", halts=HALTS).findings
 
 
 def ended_loudly(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.5) -> Simulation:

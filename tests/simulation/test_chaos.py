@@ -194,7 +194,7 @@ def checkpoint_before_its_letters(monkeypatch: pytest.MonkeyPatch) -> None:
 def two_callers_on_one_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     async def claim(self: Purse, order: Any, n: int, granted: Any) -> _Claim:
         sent = Sent(attempt=granted.attempt, nonce=self._nonce, microusd=granted.microusd)
-        await self._write(order, sent, f"{n}.{self._nonce}")
+        await self._write(order, sent)
         return _Claim(n, granted.expires_ns)
 
     monkeypatch.setattr(Purse, "_claim", claim)

@@ -11,6 +11,7 @@ from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import CALM
 from actors.chaos.simulation import Simulation
 from actors.company import role
+from actors.performers.proofs import PERFORMERS
 from actors.table import TABLE
 from bus.envelope import Stored
 from bus.verify import Report, verify
@@ -27,7 +28,7 @@ def log() -> Log:
 
 
 def checked(log: Log) -> Report:
-    return verify(log, TABLE, ROLES, lambda ref: b"")
+    return verify(log, TABLE, ROLES, lambda ref: b"", PERFORMERS)
 
 
 def index_of(log: Log, part: str) -> int:

@@ -1,0 +1,281 @@
+"""The company with one of its actors taken over, under a seed, and what it promises all the same.
+
+The taken process goes on as it was, and beside it somebody writes with its account what `Adversary` makes.
+Mission m-1 is not named by the adversary, and must come to the calm end; m-2 is its playground, and needs the
+CEO's release, which is never given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import msgspec
+import structlog
+
+from actors import messages as m
+from actors.chaos import simulation as core
+from actors.chaos.adversary import NEW_ID, Adversary, Forged
+from actors.chaos.clockwork import run as run_on_virtual_time
+from actors.chaos.faults import PROFILES, Odds
+from actors.chaos.simulation import Failed, Simulation
+from actors.chaos.whole import whole_in
+from actors.table import TABLE
+from bus import authority, subjects
+from bus.envelope import Stored, readable
+from bus.errors import BusError, Occupied, Unknown
+from bus.table import CHECKPOINT
+
+SPARED, NAMED = "m-1", "m-2"
+MESSAGES = 60
+_ACTIVE_S = 40.0
+_RESUME_EVERY = 8
+"""The CEO resumes what bad mail has paused, after as many messages."""
+
+_QUIET_S = 150.0
+_QUIET_MESSAGES = 40
+"""Most messages in `_QUIET_S` when all is done: a guard that holds something wakes once a minute."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promises:
+    """What holds although a process is taken; always: nobody else's process ends, every forgery is named.
+
+    `survives`: nor does its own; a guard stops when its one key holds letters that it does not decide.
+    `others_complete`: missions that it does not name end as in a calm run, for the same money; unless it may
+    open accounts and use up the day in them (not `leaves_money`): then they may wait for the next day.
+    `within_limits`: no grant passes a limit. `released_by_ceo`: nothing is released without the CEO's word.
+    """
+
+    survives: bool = True
+    others_complete: bool = True
+    leaves_money: bool = True
+    within_limits: bool = True
+    released_by_ceo: bool = True
+
+
+PROMISES: dict[str, Promises] = {
+    "coo": Promises(leaves_money=False, released_by_ceo=False),
+    "engineer": Promises(),
+    "qa": Promises(),
+    "budget": Promises(survives=False, others_complete=False, within_limits=False),
+    "approval": Promises(released_by_ceo=False),
+    "sandbox": Promises(),
+    "clock": Promises(),
+}
+"""What remains when a process is taken, by process: each hosts its mailboxes, a model's beside its role's."""
+
+
+class TakenCompany(Simulation):
+    """A simulation in which somebody writes with the account of `process`."""
+
+    def __init__(self, seed: int, odds: Odds, process: str, messages: int = MESSAGES) -> None:
+        super().__init__(seed, odds)
+        self.process = process
+        self.forged: dict[str, dict[int, Forged]] = {"COO": {}, "COO_BLOBS": {}, "COO_DLQ": {}}
+        self._adversary = Adversary(TABLE, process, Random(f"{seed} {process}"), [NAMED], [SPARED])
+        self._left = messages
+        self._promises = PROMISES[process]
+        self.stopped = False
+        self._spared: dict[str, list[tuple[Stored, Any]]] = {}
+
+    async def play(self, replicas: int) -> None:
+        attack = asyncio.create_task(self._attack())
+        attack.add_done_callback(self._attacked)
+        try:
+            await super().play(replicas)
+        finally:
+            attack.cancel()
+            await asyncio.gather(attack, return_exceptions=True)
+
+    def _attacked(self, attack: asyncio.Task[None]) -> None:
+        if not attack.cancelled():
+            self.error = attack.exception() or self.error
+
+    async def _attack(self) -> None:
+        await asyncio.sleep(0.01)
+        models = dict.fromkeys(("coo", "engineer", "qa"), "scripted")
+        terms = m.Terms(models=models, ask_release=True)
+        await self._say(
+            "coo", NAMED, m.Mission(goal=core.GOAL, budget_microusd=10**7, terms=terms), "said-m-2"
+        )
+        carrier = self.server.connect(authority.grants(TABLE, self.process).all)
+        heard, resumed = 0, 0
+        pause_s = _ACTIVE_S / max(1, self._left)
+        while self._left:
+            await asyncio.sleep(self._adversary.chance.uniform(0.0, 2 * pause_s))
+            log = self.server.stream("COO").messages
+            for stored in log[heard:]:
+                self._adversary.hear(stored)
+            heard = len(log)
+            message = self._adversary.message()
+            try:
+                ack = carrier.write(*message)
+                if not ack.duplicate:
+                    self.forged[stream_of(message)][ack.seq] = message
+            except (Unknown, Occupied):
+                pass
+            self._left -= 1
+            if self._left % _RESUME_EVERY == 0:
+                resumed += 1
+                await self._say("coo", NAMED, m.Control(action="resume"), f"resume-{resumed}")
+
+    async def _run(self, process: str, name: str, is_new: bool, left_s: float | None) -> bool:
+        if process == self.process and self.stopped:
+            await asyncio.sleep(core._END_S)  # its supervisor has given it up
+        return await super()._run(process, name, is_new, left_s)
+
+    def _judge(self, name: str, error: BaseException | None, is_old: bool) -> None:
+        if (
+            name.startswith(f"{self.process}-")
+            and not self._promises.survives
+            and isinstance(error, BusError)
+        ):
+            self.stopped = True
+        else:
+            super()._judge(name, error, is_old)
+
+    # -- looking: only at the mission that is spared ----------------------------------------------------
+
+    def mail(self, kind: str) -> list[tuple[Stored, Any]]:
+        messages = self.server.stream("COO").messages
+        for stored in messages[self._looked_at :]:
+            tokens = stored.subject.split(".")
+            if len(tokens) == 6 and tokens[2] == SPARED and tokens[4] in core._LOOKED_FOR:
+                mail = readable(TABLE, whole_in(self.server, stored))
+                if mail is not None:
+                    self._spared.setdefault(mail.kind, []).append((stored, mail.message))
+        self._looked_at = len(messages)
+        return self._spared.get(kind, [])
+
+    def _is_at_rest(self) -> bool:
+        over = self.stopped or self.waits_for_the_day() or super()._is_at_rest()
+        return not self._left and over and self._is_quiet()
+
+    def waits_for_the_day(self) -> bool:
+        """Say whether the spared mission waits because the adversary has used up the day's money."""
+        status = self.state()
+        if self._promises.leaves_money or status is None or status.state != "paused_budget":
+            return False
+        return status.refusal is not None and status.refusal.scope in ("day", "month")
+
+    def _is_quiet(self) -> bool:
+        """Say whether next to nothing was written for a while."""
+        since_ns = self._clock() - int(_QUIET_S * 1e9)
+        log = self.server.stream("COO").messages
+        return len(log) > _QUIET_MESSAGES and log[-_QUIET_MESSAGES].time_ns < since_ns
+
+
+def stream_of(message: Forged) -> str:
+    """Return the stream in which a message is stored."""
+    return {b"b": "COO_BLOBS", b"dlq": "COO_DLQ"}.get(message.subject.split(b".")[1], "COO")
+
+
+def attacked(
+    seed: int, process: str, odds: Odds | None = None, replicas: int = 1, messages: int = MESSAGES
+) -> TakenCompany:
+    """Play both missions with a taken process and check what must hold.
+
+    Raises:
+        Failed: it does not hold; the same seed shows it again.
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    random.seed(seed)
+    company = TakenCompany(seed, odds or PROFILES[seed % len(PROFILES)], process, messages)
+    promises = PROMISES[process]
+    try:
+        run_on_virtual_time(company.play(replicas))
+    except Failed as error:
+        raise Failed(f"taken {process}: {error}") from error
+    if promises.others_complete and not company.waits_for_the_day():
+        core._check_ending(company.ending(), core.calm())
+    check_named(company)
+    check_release(company, promises)
+    return company
+
+
+def check_named(company: TakenCompany) -> None:
+    """`coo verify` names every message that the adversary wrote and nobody decided, and nothing else."""
+    report = core.verified(company)
+    found = {finding.seq: finding.why for finding in report.findings}
+    for seq in company.bad_bills:
+        found.pop(seq, None)
+    wrong = misnamed(company.server.stream("COO").messages, company.forged["COO"], found)
+    if wrong:
+        raise Failed(wrong)
+    buried = {finding.seq for finding in report.dead}
+    if buried - company.forged["COO_DLQ"].keys():
+        raise Failed(f"an honest dead letter is named: {report.dead}")
+    for seq, message in company.forged["COO_DLQ"].items():
+        if seq not in buried and message.is_new:
+            raise Failed(f"a forged dead letter is not named: {message}")
+
+
+def misnamed(log: Sequence[Stored], forged: Collection[int], found: Mapping[int, str]) -> str:
+    """Return what a verification did wrong on a log in which these sequences are forged, "" for nothing.
+
+    A forgery that says the very same as an honest message changes nothing. One of a performer under an id
+    that its order gives it stands for its answer: what the world said is not folded. What a role decided on
+    from a forged checkpoint of its own is not explained either, whoever wrote it.
+    """
+    misled = {
+        _author(log[seq - 1]): seq for seq in sorted(forged, reverse=True) if _is_checkpoint(log[seq - 1])
+    }
+    for seq in sorted(found.keys() - set(forged)):
+        if misled.get(_author(log[seq - 1]), seq) < seq:
+            continue
+        return f"named although honest: {seq} {log[seq - 1].subject}: {found[seq]}"
+    honest = {_said(stored) for stored in log if stored.seq not in forged}
+    for seq in sorted(set(forged) - found.keys()):
+        if _said(log[seq - 1]) not in honest and not _may_stand_for_an_answer(log[seq - 1]):
+            return f"forged and not named: {log[seq - 1]}"
+    return ""
+
+
+def _said(stored: Stored) -> tuple[str, bytes, str]:
+    """Return what a message says; a checkpoint is true or not, whatever it names as its cause."""
+    cause = "" if _is_checkpoint(stored) else stored.headers.get("coo-cause", "")
+    return stored.subject, stored.body, cause
+
+
+def _is_checkpoint(stored: Stored) -> bool:
+    return subjects.parts_of(stored.subject).kind == CHECKPOINT
+
+
+def _author(stored: Stored) -> tuple[str, str]:
+    parts = subjects.parts_of(stored.subject)
+    return parts.sender, parts.mission
+
+
+def _may_stand_for_an_answer(stored: Stored) -> bool:
+    address = subjects.address_of(stored.subject)
+    is_new = stored.headers.get("ce-id", "").startswith(NEW_ID)
+    return address is not None and bool(TABLE.mailbox(address.sender).orders) and not is_new
+
+
+_MESSAGE = re.compile(r"message (\d+): ")
+
+
+def blamed(violations: Sequence[str], forged: Collection[int]) -> str:
+    """Return a violation that blames a message which is not forged, "" if there is none."""
+    for violation in violations:
+        found = _MESSAGE.match(violation)
+        if found is None or int(found[1]) not in forged:
+            return f"a violation that the adversary did not write: {violation}"
+    return ""
+
+
+def check_release(company: TakenCompany, promises: Promises) -> None:
+    """No mission whose terms ask for it is completed without the CEO's word."""
+    if not promises.released_by_ceo:
+        return
+    for stored in company.server.stream("COO").messages:
+        if stored.subject == subjects.mail(NAMED, "ceo", "status", "coo"):
+            status = msgspec.json.decode(stored.body, type=m.Status)
+            if status.state == "completed":
+                raise Failed(f"released without the CEO, at {stored.seq}")
