@@ -71,6 +71,13 @@ class Books:
             case m.Close() if f"mission:{mail.mission}" in self.accounts:
                 self._ending.add(mail.mission)
 
+    def turn_away(self, mail: Mail, why: str) -> None:
+        """Name the bill that the guard raised on, if this is one: nothing of it is booked."""
+        self._seq, self._time_ns = mail.seq, mail.now_ns
+        if isinstance(bill := mail.message, m.Settle):
+            known = self._not_booked(mail, bill)
+            self._overrun(f"{bill.attempt} was billed {bill.microusd}{known or f', not booked: {why}'}")
+
     def answer(self, mission: str, to: str, message: object) -> None:
         """Take in what the guard decided on the mail just taken."""
         match message:
@@ -150,8 +157,7 @@ class Books:
     def _settle(self, mail: Mail, bill: m.Settle) -> None:
         key, cost = (mail.mission, bill.attempt), bill.microusd
         hold = self.holds.get(key)
-        owner = hold.by if hold else self._refused.get(key, mail.sender)
-        if why := self._not_booked(mail, bill, owner):
+        if why := self._not_booked(mail, bill):
             self._overrun(f"{bill.attempt} was billed {cost}{why}")
             return
         if hold is None:
@@ -175,8 +181,10 @@ class Books:
     def _overrun(self, what: str) -> None:
         self.overruns.append(f"message {self._seq}: {what}")
 
-    def _not_booked(self, mail: Mail, bill: m.Settle, owner: str) -> str:
+    def _not_booked(self, mail: Mail, bill: m.Settle) -> str:
         """Say why a bill is on no account; nothing if it is on one."""
+        hold = self.holds.get(key := (mail.mission, bill.attempt))
+        owner = hold.by if hold else self._refused.get(key, mail.sender)
         account = self.accounts.get(f"mission:{mail.mission}", Balance())
         if not 0 <= bill.microusd <= MOST_MICROUSD:
             return ", which is no amount: not booked"

@@ -139,6 +139,7 @@ class Walk:
             return False
         self._seen.add((mail.mission, mail.sender, mail.id))
         if decision is not None and decision.dead is not None:
+            self.books.turn_away(mail, decision.dead.detail)
             return False
         self.books.take(mail)
         for letter in self._letters.decided.get(stored.seq, ()) if decision is None else decision.letters:
