@@ -78,13 +78,7 @@ def test_a_raise_of_tokens_lets_those_that_wait_go_on() -> None:
     assert guard.proof().violations == []
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("more", [10**15 + 1, 2**53 - 1])
-||||||| 4a9f4b0
-@pytest.mark.parametrize("more", [10**12 + 1, 2**53 - 1])
-=======
-@pytest.mark.parametrize("more", [10**15 + 1, 2**53 - 1])
->>>>>>> door
 def test_a_raise_by_what_is_no_number_of_tokens_is_not_applied(more: int) -> None:
     guard = capped()
     (answer,) = guard.write(m.Raise(digest="r", microusd=5, asked=False, tokens={"engineer": more}))
