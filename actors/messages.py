@@ -111,8 +111,8 @@ class CompanySettings(Message, frozen=True):
     """
 
     terms: Terms
-    mission_microusd: int
-    models: dict[str, int]
+    mission_microusd: Whole
+    models: dict[str, Whole]
 
 
 class Decision(Message, frozen=True):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from actors import messages as m
+from bus import subjects
 from bus.envelope import Stored
 from bus.memory import MemoryServer
 
@@ -69,7 +70,7 @@ class Ceo:
 
     def listen(self, server: MemoryServer) -> None:
         """Say each word when its message is stored."""
-        server.listeners.append((server.connect(), "coo.m.>", self._heard))
+        server.listeners.append((server.connect(), subjects.mission_filter(), self._heard))
 
     def _heard(self, stored: Stored) -> None:
         while self._words and self._words[0].step <= stored.seq:

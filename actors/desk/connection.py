@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,7 +121,17 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
         fix = f"Use the data directory of that server (--data-dir), or set {variable(principal)}."
         raise DeskError(Exit.UNREACHABLE, f"{error}.", fix) from error
     try:
-        yield carrier
+        with _named_errors(principal):
+            yield carrier
+    finally:
+        await carrier.close()
+
+
+@contextmanager
+def _named_errors(principal: str) -> Iterator[None]:
+    """Say plainly what the server refuses to whoever is connected."""
+    try:
+        yield
     except StoreRefused as error:
         what = f"The server has no room for another message: {error.description}. This one was not stored."
         fix = "Make room there, or raise what its store may hold (max_file_store), and say it again."
@@ -137,5 +147,3 @@ async def session(url: str, principal: str, secret: str) -> AsyncIterator[JetStr
         raise DeskError(Exit.UNREACHABLE, f"The server has no company: {error}.", fix) from error
     except WrongCredentials as error:
         raise DeskError(Exit.UNREACHABLE, f"{error}.", "They were changed meanwhile: try again.") from error
-    finally:
-        await carrier.close()

@@ -71,6 +71,8 @@ class Counted:
 
     def take(self, usage: dict[str, Any], size_bytes: int) -> None:
         """Take one usage object into account, stated when `size_bytes` of answer had come."""
+        if usage.get("completion_tokens") is not None and usage.get("total_tokens") is None:
+            self.total = None  # that of an earlier event is the total of less
         for name, places in _PLACES.items():
             for place in places:
                 count = self._count(usage, place)

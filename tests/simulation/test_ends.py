@@ -71,6 +71,7 @@ async def test_no_time_that_a_mission_waited_for_comes_after_its_end() -> None:
     async with memory_company() as company:
         await company.mission(FIZZBUZZ, deadline_s=3600, park_after_s=600, ask_release=True)
         asked = await company.until("paused_approval")
+        await quiet(company)
         assert len(company.messages("m-1", "clock", "wake")) == 4
         await cancel(company)
         await company.until("cancelled")

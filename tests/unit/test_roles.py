@@ -144,8 +144,10 @@ def walk(name: str, phase: Callable[[Any], str]) -> set[tuple[str, str]]:
             try:
                 step = found.handle(state, mail)
             except ValueError as error:
-                if not any(words in str(error) for words in ("cannot say", "has no account")):
-                    raise  # these two are dead letters: mail that its sender has no business to send
+                if not any(
+                    words in str(error) for words in ("cannot say", "has no account", "was never opened")
+                ):
+                    raise  # these are dead letters: mail that its sender has no business to send
                 continue
             assert isinstance(step.state, found.state)
             for letter in step.letters:

@@ -95,7 +95,7 @@ facts = st.one_of(
     ),
     st.builds(m.Sent, attempt=attempts, nonce=st.sampled_from("no"), microusd=amounts),
     st.builds(
-        m.Settle, attempt=attempts, microusd=st.integers(-1, 60), doubt=st.sampled_from(["", "no tokens"])
+        m.Settle, attempt=attempts, microusd=st.integers(0, 60), doubt=st.sampled_from(["", "no tokens"])
     ),
     st.builds(m.Void, attempt=attempts, proof=st.just("not_sent"), nonce=st.sampled_from(["", "n"])),
 )

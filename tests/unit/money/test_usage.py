@@ -89,6 +89,11 @@ def test_usage_from_before_the_last_content_is_doubted_and_halves_are_one() -> N
     assert doubt(halves, read(halves), prompt_bytes=400, size_bytes=100, most=1_000) == ""
 
 
+def test_a_total_of_an_earlier_event_says_nothing_of_a_later_one() -> None:
+    found = counted(usage(100, 40, 140, thought=30), usage(100, 50, thought=30))
+    assert read(found) == Reading(100, 0, 80)
+
+
 def test_a_stated_cost_counts_only_where_it_stands_behind_the_last_content() -> None:
     early = counted({**usage(100, 50), "cost": 1}, at=0)
     assert early.microusd == 10**6
