@@ -146,7 +146,8 @@ def on_raised(desk: Desk, raised: m.Raised) -> tuple[Desk, list[Letter]]:
 
 def on_frozen(desk: Desk, mail: Mail, frozen: m.Frozen) -> Desk:
     cost, held = usd(frozen.cost_microusd), usd(frozen.held_microusd)
-    why = f"{frozen.reason}: a call was billed at ${cost}, ${held} were held for it; all of it is booked"
+    booked = "that cannot be its bill: the hold is booked" if frozen.doubted else "all of it is booked"
+    why = f"{frozen.reason}: a call was billed at ${cost}, ${held} were held for it; {booked}"
     fix = f"look: coo budget ledger {mail.mission}; then coo budget raise {mail.mission} +USD, or coo cancel"
     return pause(desk, "paused_budget", why, fix) if desk.paused in ("", "paused_budget") else desk
 

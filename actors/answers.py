@@ -7,12 +7,15 @@ model itself can be told.
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 _MAX_FILES = 200
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
+
+_HALF = re.compile("[\ud800-\udfff]")
 
 T = TypeVar("T", bound=BaseModel)
 Text = Annotated[str, Field(min_length=1, max_length=8_000)]
@@ -70,6 +73,17 @@ class Files(BaseModel):
     summary: str
     files: dict[str, bytes]
     run: list[str]
+
+
+def check_text(text: str) -> None:
+    """Check that every character of an answer can be written to a file.
+
+    Raises:
+        InvalidAnswer: half of a character stands alone in it.
+    """
+    if half := _HALF.search(text):
+        where = text[: half.start()][-40:]
+        raise InvalidAnswer(f"half of a character, \\u{ord(half[0]):04x}, stands alone after {where!r}")
 
 
 def read_plan(text: str) -> Plan:

@@ -10,12 +10,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from actors import messages as m
-from actors.ledger import Account, Ledger, MissionAccount, Waiting, is_amount, period
+from actors.ledger import MOST_TOKENS, Account, Ledger, MissionAccount, Waiting, is_amount, period
 
 LONGEST_S = 86_400
 """No hold lasts and none waits longer than a day."""
-
-MOST_TOKENS = 10**12
 
 
 class Limit(NamedTuple):
@@ -30,10 +28,6 @@ class Limit(NamedTuple):
     @property
     def in_tokens(self) -> bool:
         return self.scope == "role_tokens"
-
-    @property
-    def name(self) -> str:
-        return f"{self.scope}/{self.key}"
 
     def refusal(self, remaining: int) -> m.Refusal:
         return _refusal(self.scope, self.needed, max(0, remaining), in_tokens=self.in_tokens)
@@ -111,21 +105,30 @@ def _call_tokens(limits: m.Limits, mission: MissionAccount, waiting: Waiting) ->
     return None
 
 
-def room(ledger: Ledger, waiting: Waiting, now_ns: int, ahead: dict[str, int]) -> tuple[int, Limit]:
-    """Return how much money can be granted now, and which limit says so.
-
-    `ahead` is what earlier ones wait for, by the limit's name.
-    """
-    rooms = []
-    for one in limits_on(ledger, waiting, now_ns):
-        free = one.limit - one.account.posted - one.account.pending - ahead.get(one.name, 0)
-        if one.in_tokens:
-            free = waiting.order.microusd if free >= one.needed else -1
-        rooms.append((free, one))
-    return min(rooms, key=lambda found: (found[0], found[1].scope))
+def mission_left(ledger: Ledger, name: str) -> int:
+    """Return what a mission may spend beside what is posted; of one that is not there nothing."""
+    mission = ledger.missions.get(name)
+    if mission is None:
+        return 0
+    margin = mission.terms.margin_percent if mission.terms else 0
+    return less_margin(mission.cap, margin) - mission.account.posted
 
 
-def claim(ledger: Ledger, waiting: Waiting, now_ns: int, ahead: dict[str, int]) -> None:
-    """Add what one waits for to what those behind it must leave, at each limit that they share."""
-    for one in limits_on(ledger, waiting, now_ns):
-        ahead[one.name] = ahead.get(one.name, 0) + one.needed
+def company_left(ledger: Ledger, now_ns: int) -> int:
+    """Return what day and month have beside what is posted."""
+    return min(limit - account.posted for limit, account in _of_company(ledger, now_ns))
+
+
+def company_room(ledger: Ledger, now_ns: int) -> int:
+    """Return what day and month have beside what is posted and held."""
+    return min(limit - account.posted - account.pending for limit, account in _of_company(ledger, now_ns))
+
+
+def _of_company(ledger: Ledger, now_ns: int) -> list[tuple[int, Account]]:
+    limits, (day, month) = ledger.limits, period(now_ns)
+    if limits is None:
+        return [(0, Account())]
+    return [
+        (less_margin(limits.day_microusd, limits.margin_percent), ledger.days.get(day, Account())),
+        (less_margin(limits.month_microusd, limits.margin_percent), ledger.months.get(month, Account())),
+    ]

@@ -16,6 +16,8 @@ from actors import messages as m
 from actors.money import MOST_MICROUSD
 
 SECOND_NS = 1_000_000_000
+MOST_TOKENS = 10**12
+Measure = Literal["microusd", "company", "tokens"]
 Status = Literal["held", "sent", "settled", "voided", "released", "in_doubt", "refused"]
 
 
@@ -23,7 +25,9 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One attempt at a call. `microusd` and `tokens` count now: what is held, once it is over what it took.
 
     `asked` is the order as it came and `held` what was granted, so that the same order again gets the same
-    answer and another one under the same id is refused. None asked: it was billed without a hold.
+    answer and another one under the same id is refused. None asked: it was billed without a hold. `aside` is
+    what of `microusd` is above the hold: it counts on the mission, and on day and month once the CEO has
+    raised the mission's cap so far that it covers what was billed.
     """
 
     by: str
@@ -39,6 +43,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     nonce: str = ""
     corrected: bool = False
     tokens: int = 0
+    aside: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -91,12 +96,16 @@ class MissionAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """A reserve that fits beside what is posted, but not beside what is held."""
+    """A reserve that fits beside what is posted, but not beside what is held.
+
+    `blocked_by` is the limit that it waits for, "" before it was looked at.
+    """
 
     mission: str
     by: str
     order: m.Reserve
     until_ns: int
+    blocked_by: str = ""
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,25 +160,27 @@ def book(ledger: Ledger, name: str, attempt: str, hold: Hold) -> Ledger:
     mission = replace(mission, account=moved, open=opened, over=over, tokens=tokens)
     mission = replace(mission, in_doubt=mission.in_doubt + _doubtful(hold) - _doubtful(before))
     days, months = ledger.days, ledger.months
-    if _counts(hold, "microusd") != _counts(before, "microusd"):
+    if _counts(hold, "company") != _counts(before, "company"):
         day, month = days.get(hold.day, Account()), months.get(hold.month, Account())
-        days = {**days, hold.day: _moved(day, before, hold, "microusd")}
-        months = {**months, hold.month: _moved(month, before, hold, "microusd")}
+        days = {**days, hold.day: _moved(day, before, hold, "company")}
+        months = {**months, hold.month: _moved(month, before, hold, "company")}
     return replace(ledger, missions={**ledger.missions, name: mission}, days=days, months=months)
 
 
-def _moved(account: Account, before: Hold | None, after: Hold, of: Literal["microusd", "tokens"]) -> Account:
+def _moved(account: Account, before: Hold | None, after: Hold, of: Measure) -> Account:
     (posted, pending), (was_posted, was_pending) = _counts(after, of), _counts(before, of)
     return Account(
         posted=account.posted + posted - was_posted, pending=account.pending + pending - was_pending
     )
 
 
-def _counts(hold: Hold | None, of: Literal["microusd", "tokens"]) -> tuple[int, int]:
-    """Return what a hold counts as posted and as pending."""
+def _counts(hold: Hold | None, of: Measure) -> tuple[int, int]:
+    """Return what a hold counts as posted and as pending; `company` is on its day and its month."""
     if hold is None or not (hold.is_open or hold.is_posted):
         return 0, 0
-    amount = hold.microusd if of == "microusd" else hold.tokens
+    amount = hold.tokens if of == "tokens" else hold.microusd
+    if of == "company":
+        amount -= hold.aside
     return (0, amount) if hold.is_open else (amount, 0)
 
 
@@ -180,6 +191,16 @@ def _doubtful(hold: Hold | None) -> int:
 def freeze(ledger: Ledger, name: str, why: str) -> Ledger:
     """Grant a mission nothing more until the CEO raises its cap."""
     return ledger.mission(name, replace(ledger.missions[name], frozen=why))
+
+
+def accept(ledger: Ledger, name: str) -> Ledger:
+    """Count on day and month what was billed above its hold, once a raised cap covers it."""
+    mission = ledger.missions[name]
+    if mission.account.posted <= mission.cap:
+        for attempt, hold in mission.over.items():
+            if hold.aside:
+                ledger = book(ledger, name, attempt, replace(hold, aside=0))
+    return ledger
 
 
 def expire(ledger: Ledger, now_ns: int) -> Ledger:
@@ -199,8 +220,9 @@ def _expire_one(ledger: Ledger, name: str, attempt: str, hold: Hold) -> Ledger:
     return book(ledger, name, attempt, replace(hold, status="in_doubt"))
 
 
-def next_expiry_ns(ledger: Ledger) -> int:
-    """Return when the next hold or the next wait is over, 0 if nothing is."""
-    holds = (hold.expires_ns for mission in ledger.missions.values() for hold in mission.open.values())
-    waits = (waiting.until_ns for waiting in ledger.waiting)
-    return min([*holds, *waits], default=0)
+def next_expiry_ns(ledger: Ledger, waiting_until_ns: int) -> int:
+    """Return when the next hold or the next wait is over, 0 if nothing is held and nobody waits."""
+    times = [hold.expires_ns for mission in ledger.missions.values() for hold in mission.open.values()]
+    if ledger.waiting:
+        times.append(waiting_until_ns)
+    return min(times, default=0)

@@ -327,13 +327,17 @@ class Sent(Message, frozen=True):
 
 
 class Settle(Message, frozen=True):
-    """An attempt cost this much. `answer` is what was paid for, so that nobody pays for it again."""
+    """An attempt cost this much. `answer` is what was paid for, so that nobody pays for it again.
+
+    `doubt` says why the provider's figures cannot be its bill: the attempt is booked at its hold, in doubt.
+    """
 
     attempt: str
     microusd: Whole
     input_tokens: Whole = 0
     output_tokens: Whole = 0
     answer: Ref | None = None
+    doubt: str = ""
 
 
 class Void(Message, frozen=True):
@@ -420,12 +424,16 @@ class Raised(Message, frozen=True):
 
 
 class Frozen(Message, frozen=True):
-    """Nothing more is granted to the mission: a bill above its hold, or without one, was booked in full."""
+    """Nothing more is granted to the mission: a bill above its hold, or without one, was booked in full.
+
+    `doubted`: it cannot be the bill, and was booked at the hold.
+    """
 
     reason: Literal["overrun", "unheld_settlement", "settled_by_another"]
     attempt: str
     held_microusd: Whole
     cost_microusd: Whole
+    doubted: bool = False
 
 
 # -- approval -----------------------------------------------------------------------------------------

@@ -67,6 +67,8 @@ def fix(refusal: m.Refusal, mission: str, on_new_day: str) -> str:
             return f"coo budget raise {mission} --tokens ROLE=+N, or coo cancel {mission}"
         case "call_tokens":
             return f"coo cancel {mission}; give it again with a smaller goal, or with a greater call_tokens"
+        case "too_many_waiting":
+            return f"coo resume {mission} when fewer calls wait: coo budget says how many"
         case _:
             return f"coo budget raise {mission} +USD, or coo cancel {mission}"
 

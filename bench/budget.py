@@ -184,7 +184,7 @@ def measure(kind: str, url: str, passwords: dict[str, str], seconds: float, rate
     ]
     for client in clients:
         client.start()
-    took = [one for _ in clients for one in out.get(timeout=seconds * 5 + 30)]
+    took = [one for _ in clients for one in out.get(timeout=seconds * 5 + 300)]
     for client in clients:
         client.join()
     return took

@@ -172,9 +172,7 @@ class Refold:
 
     def there_was(self, role: str, version: int, stored: Stored) -> bool:
         """Say whether a lower version can have written a message: it was announced, or none was by then."""
-        announced = self.announced.get(role, {})
-        before = [known for seq, known in announced.items() if seq < stored.seq]
-        return not before or version in before
+        return releases.there_was(self.announced.get(role, {}), version, stored.seq)
 
 
 def _is_fold(content: bytes, fold: Fold[Any]) -> bool:

@@ -8,7 +8,7 @@ every fold judges alike, whenever it is done.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -47,6 +47,12 @@ def found_in(table: Table, messages: Iterable[Stored]) -> dict[str, dict[int, in
             if mail is not None and isinstance(mail.message, Released):
                 found.setdefault(mail.to, {})[stored.seq] = mail.message.version
     return found
+
+
+def there_was(announced: Mapping[int, int], version: int, seq: int) -> bool:
+    """Say whether somebody of a version can have written a message: it was announced, or none was by then."""
+    before = [known for at, known in announced.items() if at < seq]
+    return not before or version in before
 
 
 async def announce(operator: Carrier, table: Table, roles: Iterable[Role[Any]]) -> list[str]:

@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from config import endpoints
 from config.layers import (
     DELIMITER,
     PREFIX,
@@ -202,9 +203,8 @@ def _conflicts(settings: Settings) -> Iterator[tuple[Key, str]]:
         if settings.prices.find(model.provider, name) is None:
             key = f"prices.providers.{model.provider}.models.{name}"
             yield ("models", "catalog", name), f'model "{name}" has no price; add {key}'
-        if model.provider == "openai" and not model.base_url.startswith(("https://", "http://")):
-            key = f"models.catalog.{name}.base_url"
-            yield ("models", "catalog", name), f"{key}: say where the endpoint is, as https://host/v1"
+        if model.provider == "openai" and (wrong := endpoints.problem(model.base_url)):
+            yield ("models", "catalog", name), f"models.catalog.{name}.base_url: {wrong}"
     if box.file_bytes > box.files_bytes:
         yield ("sandbox", "file_bytes"), "sandbox.file_bytes must not be above sandbox.files_bytes"
     if box.workspace_bytes + box.tmp_bytes + box.shm_bytes >= box.memory_bytes:

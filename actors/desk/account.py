@@ -5,7 +5,8 @@ to the same figures without asking anybody. Time is the log's, so an old mission
 
     reserve + granted ──> held ──sent──> sent      at `expires_ns`: held is released,
                            └──── void ─────┘       sent is spent at the worst case, in doubt
-    settle: spent, exactly; a late one corrects what was in doubt; what is no amount is not booked
+    settle: spent, exactly; a late one corrects what was in doubt; what is no amount is not booked, and what
+            cannot be the bill leaves the hold in doubt
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class _Hold:
                 self.status, self.nonce = "sent", fact.nonce
             case m.Void() if self.status == "held" or (self.status == "sent" and fact.nonce == self.nonce):
                 self.status = "voided"
+            case m.Settle() if fact.doubt and self.status in ("held", "sent", "in_doubt"):
+                self.status = "in_doubt"
             case m.Settle() if self.status != "settled" and 0 <= fact.microusd <= MOST_MICROUSD:
                 self.by, self.microusd, self.status = sender, fact.microusd, "settled"
 

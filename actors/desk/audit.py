@@ -4,7 +4,8 @@ Walks every prefix of the guard's mail with two ledgers at once: the guard's own
 which recompute everything from what was granted and what became of it. Proven at each prefix: every grant
 stays under every limit (I1) and is on all its accounts (I2); pending is the sum of the open holds (I3); one
 attempt has one grant and one end (I4, I5); nothing is sent without a grant (I9); amounts are integers in
-range (I14); both ledgers agree (I18). Overruns are listed: booked in full, then frozen (I17).
+range (I14); both ledgers agree (I18). Overruns are listed: booked on the mission in full, then frozen (I17);
+so is usage that cannot be the bill of what was sent and received.
 """
 
 from __future__ import annotations
@@ -62,9 +63,11 @@ def _told(proof: Proof) -> dict[str, Any]:
         "entries": len(books.entries),
         "peaks": [_peak(books, name) for name in sorted(books.accounts)],
         "overruns": books.overruns,
+        "implausible": books.implausible,
         "longest_overdue_s": f"{books.latest_ns // 10**6 / 1000:.3f}",
         "held_usd": usd(sum(hold.now for hold in books.holds.values() if hold.status in ("held", "sent"))),
         "under_way": proof.under_way,
+        "earlier": proof.earlier,
         "violations": proof.violations,
         "clean": not proof.violations,
     }
@@ -91,10 +94,14 @@ def _print(told: dict[str, Any]) -> None:
     out_table(head, [tuple(one[name] or "–" for name in names) for one in told["peaks"]])
     for overrun in told["overruns"][:_SHOWN]:
         note(f"overrun: {plain(overrun)}")
+    for usage in told["implausible"][:_SHOWN]:
+        note(f"implausible usage: {plain(usage)}")
     for violation in told["violations"][:_SHOWN]:
         note(f"✘ {plain(violation)}")
     if told["under_way"]:
         note(f"The guard has not answered the last {told['under_way']} mails yet: they are not proven.")
+    if told["earlier"]:
+        note(f"{told['earlier']} mails were decided by an earlier version: proven by the desk's books alone.")
     wrong = len(told["violations"])
     verdict = f"✘ {wrong} violations" if wrong else "✔ no violation"
     out(f"{verdict} in {told['mails']} mails, {told['holds']} holds, {told['entries']} entries")

@@ -9,76 +9,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from actors import messages as m
+from actors.desk.balances import Balance, Entry, Hold
+from actors.desk.plausible import implausible
 from actors.money import MOST_MICROUSD
 from bus.envelope import Mail, rfc3339
 
-Status = Literal["held", "sent", "settled", "voided", "released", "in_doubt"]
-
-
-class Entry(NamedTuple):
-    """One line of the ledger: what moved for an attempt, and what it did to posted and pending."""
-
-    seq: int
-    time_ns: int
-    mission: str
-    attempt: str
-    by: str
-    what: str
-    posted: int
-    pending: int
-    day: str
-
-
-@dataclass
-class Hold:
-    """One attempt, as the log tells it. `held` is what was granted, `now` what it binds or cost.
-
-    `tokens` are those that it binds or took.
-    """
-
-    by: str
-    day: str
-    held: int
-    now: int
-    expires_ns: int
-    tokens: int = 0
-    status: Status = "held"
-    nonce: str = ""
-
-
-@dataclass
-class Balance:
-    """Micro-dollars (or tokens) on one account, and the most that posted and pending ever were together.
-
-    Of the limit `kept` is the margin that is not granted.
-    """
-
-    posted: int = 0
-    pending: int = 0
-    in_doubt: int = 0
-    peak: int = 0
-    limit: int | None = None
-    kept: int = 0
-
-    def bound(self, limit: int | None, percent: int) -> None:
-        """Set the limit, and the margin that is kept of it, rounded up."""
-        self.limit = limit
-        self.kept = (limit * percent + 99) // 100 if limit is not None else 0
-
-    def move(self, posted: int, pending: int) -> None:
-        self.posted += posted
-        self.pending += pending
-        self.peak = max(self.peak, self.posted + self.pending)
+_MOST_TOKENS = 10**12
 
 
 @dataclass
 class Books:
     """Balances by account (`mission:…`, `day:…`, `month:…`), holds by (mission, attempt), and what is wrong.
 
-    `tokens` are balances in tokens, by mission and holder.
+    `tokens` are balances in tokens, by mission and holder. `implausible` are bills that cannot be what was
+    sent and received. Mail up to `full_until` was decided by versions of the guard below 4, which moved day
+    and month by every bill in full.
     """
 
     accounts: dict[str, Balance] = field(default_factory=lambda: defaultdict(Balance))
@@ -87,6 +35,8 @@ class Books:
     limits: m.Limits | None = None
     violations: list[str] = field(default_factory=list)
     overruns: list[str] = field(default_factory=list)
+    implausible: list[str] = field(default_factory=list)
+    full_until: int = 0
     waiting: dict[tuple[str, str], m.Reserve] = field(default_factory=dict)
     tokens: dict[tuple[str, str], Balance] = field(default_factory=lambda: defaultdict(Balance))
     latest_ns: int = 0
@@ -94,6 +44,7 @@ class Books:
     _refused: dict[tuple[str, str], str] = field(default_factory=dict)
     _raise: m.Raise | None = None
     _margins: dict[str, int] = field(default_factory=dict)
+    _ending: set[str] = field(default_factory=set)
     _seq: int = 0
     _time_ns: int = 0
 
@@ -117,6 +68,8 @@ class Books:
                 self._settle(mail, bill)
             case m.Void() as void:
                 self._void(mail, void)
+            case m.Close() if f"mission:{mail.mission}" in self.accounts:
+                self._ending.add(mail.mission)
 
     def answer(self, mission: str, to: str, message: object) -> None:
         """Take in what the guard decided on the mail just taken."""
@@ -130,6 +83,7 @@ class Books:
             case m.Raised(cap_microusd=cap, applied=True):
                 self.accounts[f"mission:{mission}"].limit = cap
                 self._raise_tokens(mission)
+                self._accept(mission, cap)
 
     def _open_mission(self, mission: str, order: m.Open) -> None:
         account = self.accounts[f"mission:{mission}"]
@@ -195,35 +149,70 @@ class Books:
 
     def _settle(self, mail: Mail, bill: m.Settle) -> None:
         key, cost = (mail.mission, bill.attempt), bill.microusd
-        if not 0 <= cost <= MOST_MICROUSD:
-            self.overruns.append(f"{bill.attempt} was billed {cost}, which is no amount: not booked")
-            return
         hold = self.holds.get(key)
         owner = hold.by if hold else self._refused.get(key, mail.sender)
-        if owner != mail.sender:
-            self.overruns.append(f"{bill.attempt} was billed by {mail.sender}, which did not reserve it")
+        if why := self._not_booked(mail, bill, owner):
+            self._overrun(f"{bill.attempt} was billed {cost}{why}")
             return
         if hold is None:
             hold = Hold(mail.sender, rfc3339(self._time_ns)[:10], 0, 0, 0, status="released")
             self.holds[key] = hold
         if hold.status == "settled":
             return
-        before, was_open = hold.now, key in self._open
-        self._open.pop(key, None)
-        if hold.status == "in_doubt":
-            self._doubt(key, hold, -before)
-        covered = hold.held
-        if hold.status in ("voided", "released"):  # no hold covers it any more: it counts when it came
-            hold.day, covered = rfc3339(self._time_ns)[:10], 0
+        if why := implausible(bill, hold.tokens):
+            self.implausible.append(f"message {self._seq}: {bill.attempt} of {mail.mission}: {why}")
+        covered = hold.held if hold.status in ("held", "sent", "in_doubt") else 0
+        if bill.doubt and covered:
+            self._in_doubt(key, hold)
+        else:
+            self._book_bill(key, hold, bill, covered)
         if cost > covered:
-            self.overruns.append(f"{bill.attempt} was billed {cost}, {covered} were held")
-        what = "corrected" if hold.status == "in_doubt" else "settled"
-        posted = cost - (before if hold.status == "in_doubt" else 0)
-        took = max(0, bill.input_tokens) + max(0, bill.output_tokens)
-        bound, booked = hold.tokens if was_open else 0, hold.tokens if hold.status == "in_doubt" else 0
-        self.tokens[mail.mission, hold.by].move(took - booked, -bound)
-        hold.status, hold.now, hold.tokens = "settled", cost, took
-        self._book(key, hold, what, posted, -before if was_open else 0)
+            rest = (
+                f"; {hold.aside} of it count when the cap of {mail.mission} is raised" if hold.aside else ""
+            )
+            self._overrun(f"{bill.attempt} was billed {cost}, {covered} were held{rest}")
+
+    def _overrun(self, what: str) -> None:
+        self.overruns.append(f"message {self._seq}: {what}")
+
+    def _not_booked(self, mail: Mail, bill: m.Settle, owner: str) -> str:
+        """Say why a bill is on no account; nothing if it is on one."""
+        account = self.accounts.get(f"mission:{mail.mission}", Balance())
+        if not 0 <= bill.microusd <= MOST_MICROUSD:
+            return ", which is no amount: not booked"
+        if owner != mail.sender:
+            return f" by {mail.sender}, which did not reserve it"
+        if self._seq > self.full_until and account.limit is None:
+            return f", but {mail.mission} was never opened: not booked"
+        if mail.mission in self._ending and not account.pending and not account.in_doubt:
+            return f", but {mail.mission} is closed: not booked"
+        return ""
+
+    def _book_bill(self, key: tuple[str, str], hold: Hold, bill: m.Settle, covered: int) -> None:
+        """Put a bill in the place of what its attempt was: on the mission in full, else up to its hold."""
+        before, was, was_open = hold.now, hold.status, key in self._open
+        self._open.pop(key, None)
+        if was == "in_doubt":
+            self._doubt(key, hold, -before)
+        if was in ("voided", "released"):  # no hold covers it any more: it counts when it came
+            hold.day = rfc3339(self._time_ns)[:10]
+        hold.aside = max(0, bill.microusd - covered) if self._seq > self.full_until else 0
+        took = min(max(0, bill.input_tokens) + max(0, bill.output_tokens), _MOST_TOKENS)
+        bound, booked = hold.tokens if was_open else 0, hold.tokens if was == "in_doubt" else 0
+        self.tokens[key[0], hold.by].move(took - booked, -bound)
+        hold.status, hold.now, hold.tokens = "settled", bill.microusd, took
+        posted = bill.microusd - (before if was == "in_doubt" else 0)
+        what = "corrected" if was == "in_doubt" else "settled"
+        self._book(key, hold, what, posted, -before if was_open else 0, hold.aside)
+
+    def _accept(self, mission: str, cap: int) -> None:
+        """Count on day and month what was set aside, where the new cap covers all that was billed."""
+        if self.accounts[f"mission:{mission}"].posted > cap:
+            return
+        for key, hold in self.holds.items():
+            if key[0] == mission and hold.aside:
+                aside, hold.aside = hold.aside, 0
+                self._book(key, hold, "accepted", 0, 0, -aside)
 
     def _void(self, mail: Mail, void: m.Void) -> None:
         key = (mail.mission, void.attempt)
@@ -239,11 +228,16 @@ class Books:
             if hold.status == "held":
                 self._close(key, hold, "released")
                 continue
-            del self._open[key]
-            hold.status = "in_doubt"
-            self._doubt(key, hold, hold.now)
-            self.tokens[key[0], hold.by].move(hold.tokens, -hold.tokens)
-            self._book(key, hold, "in_doubt", hold.now, -hold.now)
+            self._in_doubt(key, hold)
+
+    def _in_doubt(self, key: tuple[str, str], hold: Hold) -> None:
+        """Book an open hold in full, and mark it."""
+        if self._open.pop(key, None) is None:
+            return
+        hold.status = "in_doubt"
+        self._doubt(key, hold, hold.now)
+        self.tokens[key[0], hold.by].move(hold.tokens, -hold.tokens)
+        self._book(key, hold, "in_doubt", hold.now, -hold.now)
 
     def _close(self, key: tuple[str, str], hold: Hold, status: Literal["voided", "released"]) -> None:
         del self._open[key]
@@ -257,11 +251,15 @@ class Books:
     def _names(self, key: tuple[str, str], hold: Hold) -> tuple[str, str, str]:
         return f"mission:{key[0]}", f"day:{hold.day}", f"month:{hold.day[:7]}"
 
-    def _book(self, key: tuple[str, str], hold: Hold, what: str, posted: int, pending: int) -> None:
-        for name in self._names(key, hold):
-            self.accounts[name].move(posted, pending)
+    def _book(
+        self, key: tuple[str, str], hold: Hold, what: str, posted: int, pending: int, aside: int = 0
+    ) -> None:
+        mission, *company = self._names(key, hold)
+        self.accounts[mission].move(posted, pending)
+        for name in company:
+            self.accounts[name].move(posted - aside, pending)
         self.entries.append(
-            Entry(self._seq, self._time_ns, key[0], key[1], hold.by, what, posted, pending, hold.day)
+            Entry(self._seq, self._time_ns, *key, hold.by, what, posted, pending, hold.day, aside)
         )
 
     def _doubt(self, key: tuple[str, str], hold: Hold, change: int) -> None:

@@ -3,44 +3,87 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
 from actors.desk.books import Books
 from actors.desk.record import pages
 from actors.table import TABLE
-from bus import burials
+from bus import blobs, burials, checkpoints, releases
 from bus.complaints import Decision
-from bus.envelope import Mail, Stored, decided_at, decode, open_mail
-from bus.errors import BadMail
+from bus.envelope import Mail, Stored, decided_at, decode, open_mail, version_of
+from bus.errors import BadMail, BlobMismatch
 from bus.ports import Carrier
-from bus.subjects import MAIL_STREAM, mail_filter, mailbox_filter, matches, parse_mail
+from bus.subjects import COMPANY, MAIL_STREAM, mail_filter, mailbox_filter, matches, parse_mail, parts_of
+from bus.table import Ref
 
+FULL_BEFORE = 4
+"""Versions of the guard below this moved day and month by every bill in full."""
+
+_ALL = 2**63
 _MAIL, _LETTERS = mailbox_filter("budget"), mail_filter(sender="budget")
 
 
+class TakeOver(NamedTuple):
+    """The first checkpoint of a version: the mail up to `position` was decided by lower ones."""
+
+    version: int
+    position: int
+    snapshot: bytes
+
+
 class Letters(NamedTuple):
-    """What a log holds of the guard: its mail, and its own letters by the sequence they were decided at."""
+    """What a log holds of the guard: its mail, and its own letters by the sequence they were decided at.
+
+    `taken_over` has the first checkpoint of each version, in the order of the log. A version that there never
+    was is not looked at.
+    """
 
     mail: list[Stored]
     decided: dict[int, list[Stored]]
+    taken_over: tuple[TakeOver, ...] = ()
+
+    def before(self, version: int) -> tuple[int, TakeOver | None]:
+        """Return up to which mail versions below this one decided, and the checkpoint that ended that."""
+        announced = releases.found_in(TABLE, self.mail).get("budget", {})
+        written = [
+            version_of(stored)
+            for letters in self.decided.values()
+            for stored in letters
+            if releases.there_was(announced, version_of(stored), stored.seq)
+        ]
+        written += [one.version for one in self.taken_over]
+        if not any(0 < one < version for one in written):
+            return 0, None
+        for one in self.taken_over:
+            if one.version >= version:
+                return one.position, one
+        return _ALL, None
 
 
 async def read_letters(carrier: Carrier) -> Letters:
     """Read the guard's mail and its letters."""
-    return letters_in(
-        [
-            stored
-            for pattern in (_MAIL, _LETTERS)
-            async for page in pages(carrier, MAIL_STREAM, pattern)
-            for stored in page
-        ]
-    )
+    messages = [
+        stored
+        for pattern in (_MAIL, _LETTERS)
+        async for page in pages(carrier, MAIL_STREAM, pattern)
+        for stored in page
+    ]
+    contents: dict[Ref, bytes] = {}
+    for stored in messages:
+        one = checkpoints.read(TABLE, stored)
+        if one is not None and one.blob is not None and one.blob not in contents:
+            with suppress(BlobMismatch):
+                contents[one.blob] = await blobs.get(carrier, one.blob)
+    return letters_in(messages, contents)
 
 
-def letters_in(messages: Iterable[Stored]) -> Letters:
-    """Pick the guard's mail, and its letters, out of messages in which each may stand twice."""
+def letters_in(messages: Iterable[Stored], contents: Mapping[Ref, bytes] = {}) -> Letters:
+    """Pick the guard's mail, and its letters, out of messages in which each may stand twice.
+
+    `contents` are the blobs of its checkpoints.
+    """
     mail: dict[int, Stored] = {}
     decided: dict[int, dict[int, Stored]] = defaultdict(dict)
     for stored in messages:
@@ -49,17 +92,33 @@ def letters_in(messages: Iterable[Stored]) -> Letters:
         if matches(_LETTERS, stored.subject):
             decided[decided_at(stored)][stored.seq] = stored
     buried = burials.found_in(mail.values())
+    kept = [stored for stored in mail.values() if stored.seq not in buried]
     return Letters(
-        [stored for stored in mail.values() if stored.seq not in buried],
+        kept,
         {at: list(letters.values()) for at, letters in decided.items()},
+        _taken_over(kept, contents),
     )
+
+
+def _taken_over(mail: list[Stored], contents: Mapping[Ref, bytes]) -> tuple[TakeOver, ...]:
+    """Return the first checkpoint of each version of the guard that there was."""
+    announced = releases.found_in(TABLE, mail).get("budget", {})
+    found: dict[int, TakeOver] = {}
+    for stored in mail:
+        one = checkpoints.read(TABLE, stored)
+        if one is None or one.version in found or parts_of(stored.subject).mission != COMPANY:
+            continue
+        content = contents.get(one.blob) if one.blob else bytes(one.fold)
+        if content is not None and releases.there_was(announced, one.version, stored.seq):
+            found[one.version] = TakeOver(one.version, one.position, content)
+    return tuple(found.values())
 
 
 class Walk:
     """Goes through the guard's mail in order, each mail once however often it came."""
 
     def __init__(self, letters: Letters) -> None:
-        self.books = Books()
+        self.books = Books(full_until=letters.before(FULL_BEFORE)[0])
         self._letters = letters
         self._seen: set[tuple[str, str, str]] = set()
         self._now_ns = 0

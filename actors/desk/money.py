@@ -12,11 +12,12 @@ from actors.desk.main import DataDirOption, JsonOption, ServerOption, run
 from actors.desk.missions import MissionArgument
 
 if TYPE_CHECKING:
-    from actors.desk.books import Balance, Books, Entry
+    from actors.desk.balances import Balance, Entry
+    from actors.desk.books import Books
 
 Text = Optional[str]  # noqa: UP045 - typer reads annotations at run time
 
-_HEAD = ("TIME", "MISSION", "ATTEMPT", "BY", "WHAT", "POSTED", "PENDING", "DAY")
+_HEAD = ("TIME", "MISSION", "ATTEMPT", "BY", "WHAT", "POSTED", "PENDING", "DAY", "ASIDE")
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +68,7 @@ async def _budget(as_json: bool, data_dir: Path | None, server: str | None) -> N
 
 def _shown(books: Books, today: str) -> list[tuple[str, Balance]]:
     """Return today, this month, then the missions in the order they were opened."""
-    from actors.desk.books import Balance
+    from actors.desk.balances import Balance
 
     limits = books.limits
     day = books.accounts.get(f"day:{today}", Balance())
@@ -151,4 +152,5 @@ def _row(entry: Entry) -> tuple[str, ...]:
         entry.what,
         *amounts,
         entry.day,
+        usd(entry.aside),
     )

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from actors.desk.books import Books
-from actors.desk.guardmail import Letters, Walk
+from actors.desk.guardmail import Letters, TakeOver, Walk
 from actors.ledger import Account, Ledger
 from actors.roles.budget import ROLE
 from actors.table import TABLE
 from bus import burials
 from bus.envelope import Outgoing, Stored
+from bus.errors import BuriedLater
 from bus.fold import Fold, Role
 from bus.subjects import lane_of, parts_of
+from bus.table import Checkpoint
 
 _ANSWERS = frozenset({"granted", "refused", "raised", "frozen"})
 
@@ -21,37 +25,63 @@ _ANSWERS = frozenset({"granted", "refused", "raised", "frozen"})
 class Proof:
     """What was found. `violations` is empty if everything holds.
 
-    `under_way` counts the mails at the end of the log that the guard has not answered in full yet.
+    `under_way` counts the mails at the end of the log that the guard has not answered in full yet, `earlier`
+    those that lower versions decided otherwise than these rules do: they are proven by the books alone.
     """
 
     books: Books
     mails: int = 0
     under_way: int = 0
+    earlier: int = 0
     violations: list[str] = field(default_factory=list)
 
 
 def prove(letters: Letters, guard: Role[Ledger] = ROLE) -> Proof:
-    """Walk the guard's mail with both ledgers: each letter of the log must be what the rules say there."""
+    """Walk the guard's mail with both ledgers.
+
+    What lower versions decided is held against these rules as far as they agree, and from there on against
+    the books alone, up to the checkpoint at which this version took over with their state.
+    """
+    lanes: dict[str, int] | None = None
     walk, fold = Walk(letters), Fold[Ledger](TABLE, guard, burials.found_in(letters.mail))
     proof = Proof(walk.books)
-    lanes: dict[str, int] | None = None
+    until, taken_over = letters.before(guard.version)
     for n, stored in enumerate(letters.mail):
+        if taken_over is not None and stored.seq > until:
+            if proof.earlier:
+                _restore(proof, fold, taken_over)
+            taken_over = None
         before = fold.count
         decision = fold.apply(stored)
+        is_older = stored.seq <= until
         found = letters.decided.get(stored.seq, [])
-        if missing := _missing(decision.letters, found):
-            lanes = lanes if lanes is not None else _answered_in(fold.copy(), letters, letters.mail[n + 1 :])
+        if not is_older and (missing := _missing(decision.letters, found)):
+            if lanes is None:
+                lanes = _answered_in(fold.copy(), letters, letters.mail[n + 1 :])
             if any(lanes.get(lane_of(letter.subject), 0) <= stored.seq for letter in missing):
                 proof.under_way = len(letters.mail) - n
                 break
-        stepped = walk.step(stored, decision)
+        stepped = walk.step(stored, None if is_older else decision)
         proof.mails += 1
-        if stepped and fold.count > before:
-            _compare_balances(proof, fold.state, stored)
-        _compare_letters(proof, decision.letters, found, stored)
+        wrong: list[str] = []
+        if stepped and fold.count > before and decision.dead is None:
+            wrong += _compare_balances(walk.books, fold.state, stored)
+        wrong += _compare_letters(decision.letters, found, stored)
+        if is_older and (wrong or proof.earlier):
+            proof.earlier += 1
+        else:
+            proof.violations += wrong
     _answers_to_nothing(proof, letters)
     proof.violations = [*walk.books.violations, *proof.violations]
     return proof
+
+
+def _restore(proof: Proof, fold: Fold[Ledger], one: TakeOver) -> None:
+    """Go on from where this version took over; a checkpoint that cannot be read is a violation."""
+    try:
+        fold.restore(Checkpoint(version=one.version, position=one.position), one.snapshot)
+    except (msgspec.ValidationError, msgspec.DecodeError, BuriedLater) as error:
+        proof.violations.append(f"the checkpoint of version {one.version} cannot be read: {error} (I18)")
 
 
 def _ruled(decided: tuple[Outgoing, ...], letters: Letters, stored: Stored) -> dict[str, Stored]:
@@ -97,41 +127,41 @@ def _answers_to_nothing(proof: Proof, letters: Letters) -> None:
                 proof.violations.append(f"message {letter.seq}: this {kind} answers no mail (I18)")
 
 
-def _compare_balances(proof: Proof, ledger: Ledger, stored: Stored) -> None:
+def _compare_balances(books: Books, ledger: Ledger, stored: Stored) -> list[str]:
     """Compare every account that the guard keeps; a mission that it has dropped must hold nothing."""
+    wrong: list[str] = []
     kept: dict[str, Account] = {f"mission:{name}": one.account for name, one in ledger.missions.items()}
     kept |= {f"day:{name}": account for name, account in ledger.days.items()}
     kept |= {f"month:{name}": account for name, account in ledger.months.items()}
     for name, account in kept.items():
-        ours = proof.books.accounts[name]
+        ours = books.accounts[name]
         if (ours.posted, ours.pending) != (account.posted, account.pending):
-            proof.violations.append(
+            wrong.append(
                 f"message {stored.seq}: {name} has {account.posted} posted and {account.pending} pending at "
                 f"the guard, {ours.posted} and {ours.pending} in the books (I18)"
             )
     for name, mission in ledger.missions.items():
         for holder, tokens in mission.tokens.items():
-            taken = proof.books.tokens[name, holder]
+            taken = books.tokens[name, holder]
             if (taken.posted, taken.pending) != (tokens.posted, tokens.pending):
-                proof.violations.append(
-                    f"message {stored.seq}: the tokens of {holder} in {name} differ (I18)"
-                )
+                wrong.append(f"message {stored.seq}: the tokens of {holder} in {name} differ (I18)")
         held = sum(hold.microusd for hold in mission.open.values())
         if held != mission.account.pending:
-            proof.violations.append(
+            wrong.append(
                 f"message {stored.seq}: {name} has {mission.account.pending} pending, holds of {held} (I3)"
             )
+    return wrong
 
 
-def _compare_letters(
-    proof: Proof, decided: tuple[Outgoing, ...], found: list[Stored], stored: Stored
-) -> None:
+def _compare_letters(decided: tuple[Outgoing, ...], found: list[Stored], stored: Stored) -> list[str]:
     """Compare what the guard's rules say to what is in the log."""
+    wrong: list[str] = []
     rules = {letter.headers["ce-id"]: letter for letter in decided}
     for letter in found:
         kind, rule = parts_of(letter.subject).kind, rules.get(letter.headers.get("ce-id", ""))
         if kind in _ANSWERS and (rule is None or not rule.same_as(letter)):
-            proof.violations.append(f"message {letter.seq}: the guard's rules do not say this {kind} (I18)")
+            wrong.append(f"message {letter.seq}: the guard's rules do not say this {kind} (I18)")
     for missing in _missing(decided, found):
         kind = parts_of(missing.subject).kind
-        proof.violations.append(f"message {stored.seq}: the guard's {kind} is not in the log (I18)")
+        wrong.append(f"message {stored.seq}: the guard's {kind} is not in the log (I18)")
+    return wrong

@@ -53,11 +53,15 @@ class NoMoney(Exception):
 
 @dataclass(frozen=True)
 class Bill:
-    """What a call cost, as the provider says or as its tokens and prices give."""
+    """What a call cost, as the provider says or as its tokens and prices give.
+
+    With a `doubt` the figures cannot be the bill, and the amount is at least what was held.
+    """
 
     microusd: int
     input_tokens: int
     output_tokens: int
+    doubt: str = ""
 
 
 @dataclass(frozen=True)

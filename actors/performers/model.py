@@ -15,7 +15,7 @@ import msgspec
 
 from actors import messages as m
 from actors.performers.bill import Bill, CutOff, Grant, NoMoney, NotSent, Paid, Price, Spent, TooManyAttempts
-from actors.performers.pricing import Completion, affordable, bill_of, worst_of
+from actors.performers.pricing import Completion, affordable, bill_of, booked, worst_of
 from actors.performers.purse import Purse
 from bus import blobs
 from bus.envelope import MAX_BODY_BYTES, Mail
@@ -177,6 +177,7 @@ class ModelPerformer:
             began_ns = self._carrier.now_ns()
             answer = await client.complete(asked)
             bill = bill_of(terms, answer, began_ns, self._carrier.now_ns())
+            bill = booked(bill, answer, grant)
             if answer.failure:
                 raise Spent(answer.failure, bill)
             if answer.cut and tokens < request.max_output_tokens:
@@ -230,6 +231,7 @@ class ModelPerformer:
         from actors import answers  # pydantic: not on an actor's import path until a model has answered
 
         try:
+            answers.check_text(text)
             match call.turn:
                 case "plan":
                     plan = answers.read_plan(text)

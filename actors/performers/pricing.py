@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from actors.money import PICO_PER_MICRO, cost_microusd
-from actors.performers.bill import Bill
+from actors.performers.bill import Bill, Grant
+from bus.structured import structlog
 
 if TYPE_CHECKING:
     from config.parts import ModelTerms, PeakTerms
+
+log = structlog.get_logger("actors")
 
 _MINUTE_NS = 60 * 10**9
 _WEEK = 7 * 24 * 60
@@ -21,6 +24,7 @@ class Completion:
     """A provider's answer, with the tokens that it counted, and its own figure of the cost if it gave one.
 
     With a `failure` it is no answer, but a bill all the same. `cut`: it ended at the bound of its tokens.
+    `doubt` says why the figures cannot be the bill.
     """
 
     text: str
@@ -30,6 +34,7 @@ class Completion:
     microusd: int | None = None
     failure: str = ""
     cut: bool = False
+    doubt: str = ""
 
 
 def worst_of(terms: ModelTerms, input_tokens: int, output_tokens: int) -> int:
@@ -73,6 +78,17 @@ def bill_of(terms: ModelTerms, answer: Completion, began_ns: int, ended_ns: int)
             ]
         )
     return Bill(cost, answer.input_tokens, answer.output_tokens)
+
+
+def booked(bill: Bill, answer: Completion, grant: Grant) -> Bill:
+    """Return what is booked: the bill, or the hold where that cannot be the bill.
+
+    What the provider states as its cost is booked in full if it is more.
+    """
+    if not answer.doubt or (answer.microusd or 0) > grant.microusd:
+        return bill
+    log.warning("bill.doubted", attempt=grant.attempt, why=answer.doubt)
+    return replace(bill, microusd=max(bill.microusd, grant.microusd), doubt=answer.doubt)
 
 
 def _touches(windows: tuple[tuple[int, int], ...], began_ns: int, ended_ns: int) -> bool:

@@ -137,13 +137,14 @@ class Purse:
         """Book a bill; without a text, nothing came of it that another process could use."""
         answer = None
         if text is not None:
-            answer = await blobs.put(self._carrier, self._mailbox, text.encode("utf-8", "replace"))
+            answer = await blobs.put(self._carrier, self._mailbox, text.encode("utf-8", "surrogatepass"))
         settle = m.Settle(
             attempt=self._name(order, n),
             microusd=bill.microusd,
             input_tokens=bill.input_tokens,
             output_tokens=bill.output_tokens,
             answer=answer,
+            doubt=bill.doubt,
         )
         await self._write(order, settle)
 
@@ -203,8 +204,9 @@ class Purse:
         return None
 
     async def _paid(self, settled: m.Settle, answer: Ref, n: int) -> Paid:
-        text = (await blobs.get(self._carrier, answer)).decode("utf-8", "replace")
-        return Paid(text, Bill(settled.microusd, settled.input_tokens, settled.output_tokens), n)
+        text = (await blobs.get(self._carrier, answer)).decode("utf-8", "surrogatepass")
+        bill = Bill(settled.microusd, settled.input_tokens, settled.output_tokens, settled.doubt)
+        return Paid(text, bill, n)
 
     def _is_over(self, attempt: Attempt) -> bool:
         """Say whether nothing can come of an attempt; a claim and a call need some of a hold's time."""

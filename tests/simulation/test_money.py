@@ -5,120 +5,25 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import pytest
-from memory_company import LIMITS
+from bank import CALL, MODEL, Bank, running_bank
 from provider import KEY, Manner, Provider, running_provider
 
 from actors import messages as m
-from actors.company import serve
-from actors.desk.guardmail import read_letters
-from actors.desk.proof import prove
 from actors.performers.bill import Bill, NoMoney, Price
-from actors.performers.model import ModelPerformer
-from actors.performers.openai import OpenAIClient, Patience
+from actors.performers.openai import Patience
 from actors.performers.purse import Purse
-from actors.roles.budget import ROLE
 from actors.table import TABLE
-from bus.envelope import Mail, open_letter, open_mail
-from bus.loop import RoleLoop
-from bus.memory import MemoryCarrier, MemoryServer
-from bus.topology import topology
-from config.parts import ModelPart, ModelTerms
-
-MODEL = "model-engineer"
-CALL = m.Call(
-    turn="code",
-    model="real",
-    max_output_tokens=1_000,
-    goal="g",
-    variables={"brief": "b", "acceptance": "[]", "findings": "none"},
-)
-
-
-@dataclass
-class Bank:
-    """A guard that serves, and what it takes to call a model on its money."""
-
-    server: MemoryServer
-    carrier: MemoryCarrier
-    clock_ns: list[int]
-    stop: asyncio.Event
-
-    async def say(self, sender: str, to: str, message: msgspec.Struct, id: str, mission: str = "m-1") -> Mail:
-        """Publish a letter and return it as the addressee gets it."""
-        letter = open_letter(
-            TABLE,
-            sender=sender,
-            to=to,
-            mission=mission,
-            message=message,
-            id=id,
-            time_ns=self.carrier.now_ns(),
-        )
-        ack = await self.carrier.publish(letter)
-        stored = await self.carrier.get("COO", ack.seq)
-        assert stored is not None
-        return open_mail(TABLE, stored, stored.time_ns)
-
-    async def order(self, n: int, call: m.Call = CALL) -> Mail:
-        return await self.say("engineer", MODEL, call, f"call-{n}")
-
-    def facts(self, kind: str) -> list[Any]:
-        rows = {row.kind: row.message for row in TABLE.rows}
-        stored = [s for s in self.server.stream("COO").messages if f".{kind}." in s.subject]
-        return [msgspec.json.decode(s.body, type=rows[kind]) for s in stored]
-
-    async def books(self) -> Any:
-        proof = prove(await read_letters(self.carrier))
-        assert proof.violations == []
-        return proof.books
-
-    async def posted(self) -> int:
-        return int((await self.books()).accounts["mission:m-1"].posted)
-
-    def performer(self, provider: Provider, patience: Patience | None = None, **terms: Any) -> ModelPerformer:
-        part = ModelPart(default="real", models={"real": terms_of(provider, **terms)})
-        carrier = self.server.connect()
-        return ModelPerformer(
-            "engineer", TABLE, carrier, part, {"openai": OpenAIClient(part, patience)}, secrets.token_hex(8)
-        )
-
-
-def terms_of(provider: Provider, **more: Any) -> ModelTerms:
-    given: dict[str, Any] = {
-        "provider": "openai",
-        "max_output_tokens": 1_000,
-        "context_tokens": 100_000,
-        "timeout_s": 2.0,
-        "input_picousd_per_token": 1_000_000,
-        "output_picousd_per_token": 100_000_000,
-        "cache_hit_picousd_per_token": None,
-        "base_url": provider.url,
-        "key_env": "COO_TEST_KEY",
-    }
-    return ModelTerms(**(given | more))
 
 
 @pytest.fixture
 async def bank(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bank]:
-    import time
-
     monkeypatch.setenv("COO_TEST_KEY", KEY)
-    shift = [0]
-    server = MemoryServer(topology(TABLE, ack_wait_s=3), clock=lambda: time.time_ns() + shift[0])
-    stop = asyncio.Event()
-    guard = asyncio.create_task(serve([RoleLoop(ROLE, TABLE, server.connect())], stop))
-    bank = Bank(server, server.connect(), shift, stop)
-    await bank.say("ceo", "budget", LIMITS, "limits", "company")
-    await bank.say("coo", "budget", m.Open(cap_microusd=1_000_000), "open")
-    yield bank
-    stop.set()
-    await guard
-    server.close()
+    async with running_bank() as bank:
+        yield bank
 
 
 @pytest.fixture
@@ -188,14 +93,27 @@ async def test_the_providers_own_figure_is_booked_exactly(bank: Bank, provider: 
     assert provider.keys == [f"Bearer {KEY}"]
 
 
-@pytest.mark.parametrize("cost", ["NaN", -1, "0.09", None, True, 0])
-async def test_a_figure_that_is_none_is_replaced_by_tokens_and_prices(
+@pytest.mark.parametrize("cost", [None, 0])
+async def test_without_a_figure_of_the_providers_tokens_are_booked_at_our_prices(
     bank: Bank, provider: Provider, cost: Any
 ) -> None:
-    usage = {"prompt_tokens": 10, "completion_tokens": 20, "cost": cost}
+    usage = {"prompt_tokens": 1_000, "completion_tokens": 20, "cost": cost}
     provider.manner = Manner(usage=usage)
     await bank.performer(provider).perform(await bank.order(1))
-    assert await bank.posted() == 10 + 20 * 100
+    assert await bank.posted() == 1_000 + 20 * 100
+
+
+@pytest.mark.parametrize("cost", ["NaN", -1, "0.09", True, 1e30, [1], {"total": 1}])
+async def test_a_figure_that_is_not_an_amount_is_booked_at_the_hold_and_in_doubt(
+    bank: Bank, provider: Provider, cost: Any
+) -> None:
+    usage = {"prompt_tokens": 1_000, "completion_tokens": 20, "cost": cost}
+    provider.manner = Manner(usage=usage)
+    await bank.performer(provider).perform(await bank.order(1))
+    books = await bank.books()
+    account = books.accounts["mission:m-1"]
+    assert account.posted == account.in_doubt == bank.facts("granted")[0].microusd >= provider.meter_micro
+    assert "cost is not a figure" in books.implausible[0]
 
 
 async def test_an_answer_without_a_bill_stays_in_doubt_at_its_worst_case(

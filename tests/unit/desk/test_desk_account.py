@@ -62,8 +62,8 @@ class World:
         return stored
 
     def guards(self) -> tuple[int, int]:
-        days = self.guard.state.days.values()
-        return sum(day.posted for day in days), sum(day.pending for day in days)
+        account = self.guard.state.missions[MISSION].account
+        return account.posted, account.pending
 
     def desks(self) -> tuple[int, int]:
         record = Record(MISSION)
@@ -94,7 +94,9 @@ facts = st.one_of(
         wait_s=st.integers(0, 5),
     ),
     st.builds(m.Sent, attempt=attempts, nonce=st.sampled_from("no"), microusd=amounts),
-    st.builds(m.Settle, attempt=attempts, microusd=st.integers(-1, 60)),
+    st.builds(
+        m.Settle, attempt=attempts, microusd=st.integers(-1, 60), doubt=st.sampled_from(["", "no tokens"])
+    ),
     st.builds(m.Void, attempt=attempts, proof=st.just("not_sent"), nonce=st.sampled_from(["", "n"])),
 )
 steps = st.lists(

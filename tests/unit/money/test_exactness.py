@@ -7,17 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from actors.performers.stream import Answer, BadStream, Lines, cost_of, take
+from actors.performers.stream import Answer, BadStream, Lines, take
+from actors.performers.usage import cost_of
 
 ROOT = Path(__file__).parents[3]
 MONEY_PATH = (
     "actors/money.py",
     "actors/ledger.py",
+    "actors/billing.py",
+    "actors/fitting.py",
+    "actors/waiting.py",
     "actors/raising.py",
     "actors/roles/budget.py",
     "actors/performers/bill.py",
     "actors/performers/pricing.py",
     "actors/performers/stream.py",
+    "actors/performers/usage.py",
     "actors/desk/account.py",
     "actors/desk/books.py",
     "actors/desk/limits.py",

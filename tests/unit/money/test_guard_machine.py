@@ -25,7 +25,10 @@ amounts = st.integers(0, 60)
 
 @dataclass
 class Line:
-    """One attempt in the model. `posted` and `pending` are what it binds now, `took` its tokens."""
+    """One attempt in the model. `posted` and `pending` are what it binds now, `took` its tokens.
+
+    `aside` is what of `posted` is on its mission alone.
+    """
 
     mission: str
     attempt: str
@@ -38,6 +41,7 @@ class Line:
     pending: int = 0
     nonce: str = ""
     took: int = 0
+    aside: int = 0
 
 
 @dataclass
@@ -54,13 +58,27 @@ class Model:
 
     def sums(self, mission: str, day: str) -> list[tuple[int, int, int]]:
         """Return (limit, posted, pending) of the mission, the day and the month."""
-        kept = -(-self.caps[mission] * MARGIN // 100)
-        chosen = (
-            (self.caps[mission] - kept, [x for x in self.lines if x.mission == mission]),
-            (DAY, [x for x in self.lines if x.day == day]),
-            (MONTH, [x for x in self.lines if x.day[:7] == day[:7]]),
-        )
-        return [(limit, sum(x.posted for x in xs), sum(x.pending for x in xs)) for limit, xs in chosen]
+        own = [x for x in self.lines if x.mission == mission]
+        of_day = [x for x in self.lines if x.day == day]
+        of_month = [x for x in self.lines if x.day[:7] == day[:7]]
+        return [
+            (self.limit(mission), sum(x.posted for x in own), sum(x.pending for x in own)),
+            *(
+                (limit, sum(x.posted - x.aside for x in xs), sum(x.pending for x in xs))
+                for limit, xs in ((DAY, of_day), (MONTH, of_month))
+            ),
+        ]
+
+    def limit(self, mission: str) -> int:
+        return self.caps[mission] - -(-self.caps[mission] * MARGIN // 100)
+
+    def claimed(self, ahead: list[Line]) -> int:
+        """Return what those ahead count at day and month: no mission for more than it may still spend."""
+        total = 0
+        for mission in MISSIONS:
+            left = self.limit(mission) - sum(x.posted for x in self.lines if x.mission == mission)
+            total += min(sum(need_of(w) for w in ahead if w.mission == mission), max(0, left))
+        return total
 
     def tokens(self, mission: str, by: str) -> tuple[int, int]:
         """Return the tokens that a holder has taken and those that are held for it."""
@@ -83,7 +101,8 @@ class Model:
             assert x.order is not None
             need = x.order.floor or x.order.microusd
             sums = self.sums(x.mission, day)
-            taken = [sum(need_of(w) for w in ahead if n or w.mission == x.mission) for n in range(3)]
+            of_company = self.claimed(ahead)
+            taken = [sum(need_of(w) for w in ahead if w.mission == x.mission), of_company, of_company]
             rooms = [lim - po - pe - t for (lim, po, pe), t in zip(sums, taken, strict=True)]
             bad = not 0 < need <= x.order.microusd or x.mission in self.frozen or x.order.tokens > CALL_TOKENS
             posted, pending = self.tokens(x.mission, x.by)
@@ -148,25 +167,38 @@ class GuardMachine(RuleBasedStateMachine):
             line.status, line.nonce = "sent", nonce
         self.model.serve()
 
-    @rule(mission=missions, name=attempts, by=senders, cost=amounts, took=st.sampled_from([1, 50]))
-    def settle(self, mission: str, name: str, by: str, cost: int, took: int) -> None:
-        self.say(m.Settle(attempt=name, microusd=cost, input_tokens=took), mission, by)
+    @rule(
+        mission=missions,
+        name=attempts,
+        by=senders,
+        cost=amounts,
+        took=st.sampled_from([1, 50]),
+        doubt=st.sampled_from(["", "no tokens"]),
+    )
+    def settle(self, mission: str, name: str, by: str, cost: int, took: int, doubt: str) -> None:
+        self.say(m.Settle(attempt=name, microusd=cost, input_tokens=took, doubt=doubt), mission, by)
         line = self.model.find(mission, name)
         held = 0
         if line is None or line.status == "waiting":
             day = period(self.model.now_ns)[0]
             self.model.frozen.add(mission)
             if line is None:
-                self.model.lines.append(Line(mission, name, by, None, day, "settled", posted=cost, took=took))
+                line = Line(mission, name, by, None, day, "settled", posted=cost, took=took, aside=cost)
+                self.model.lines.append(line)
             else:  # it was not granted yet: what was billed is booked, and the queue is no way to get more
                 line.status, line.posted, line.day, line.by = "settled", cost, day, by
-                line.took = took
+                line.took, line.aside = took, cost
         elif line.by != by:
             self.model.frozen.add(mission)
         elif line.status != "settled":
             held = line.pending or (line.posted if line.status == "in_doubt" else 0)
             if cost > held or line.status in ("voided", "released", "refused"):
                 self.model.frozen.add(mission)
+            if doubt and held:
+                line.status, line.posted, line.pending = "in_doubt", held, 0
+                self.model.serve()
+                return
+            line.aside = max(0, cost - held)
             line.day = line.day if held else period(self.model.now_ns)[0]
             line.status, line.posted, line.pending, line.took = "settled", cost, 0, took
         self.model.serve()
@@ -187,6 +219,10 @@ class GuardMachine(RuleBasedStateMachine):
         self.say(m.Raise(digest=str(self.guard.ids), microusd=more, asked=False), mission)
         self.model.caps[mission] += more
         self.model.frozen.discard(mission)
+        own = [x for x in self.model.lines if x.mission == mission]
+        if sum(x.posted for x in own) <= self.model.caps[mission]:
+            for x in own:
+                x.aside = 0
         self.model.serve()
 
     @rule(seconds=st.sampled_from([1, 3, 8, -5, 43_200]))
@@ -208,7 +244,7 @@ class GuardMachine(RuleBasedStateMachine):
                 assert (tokens.posted, tokens.pending) == self.model.tokens(name, by)
             assert ledger.missions[name].in_doubt == sum(x.posted for x in lines if x.status == "in_doubt")
         for day, account in ledger.days.items():
-            assert account.posted == sum(x.posted for x in self.model.lines if x.day == day)
+            assert account.posted == sum(x.posted - x.aside for x in self.model.lines if x.day == day)
             assert account.pending == sum(x.pending for x in self.model.lines if x.day == day)
         waiting = [x.attempt for x in self.model.lines if x.status == "waiting"]
         assert [w.order.attempt for w in ledger.waiting] == waiting
