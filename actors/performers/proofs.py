@@ -15,7 +15,7 @@ from actors.performers.purse import ordinal_of
 from actors.table import TABLE
 from bus.envelope import Stored, open_mail
 from bus.errors import BadMail
-from bus.subjects import COMPANY, address_of
+from bus.subjects import COMPANY, address_of, parts_of
 from bus.verify import Performers
 
 
@@ -24,18 +24,18 @@ class WakeProof:
 
     def __init__(self, messages: Sequence[Stored]) -> None:
         self._by_seq: dict[int, OpenWake] = {}
-        self._done: dict[tuple[str, str], int] = {}
+        self._done: dict[str, int] = {}
         self._closed: dict[str, int] = {}
         self._asked: dict[str, int] = {}
         for stored in messages:
             self._take(stored)
 
     def _take(self, stored: Stored) -> None:
-        address = address_of(stored.subject)
-        if address is None:
+        parts, address = parts_of(stored.subject), address_of(stored.subject)
+        if (parts.kind, parts.sender) == ("tick", NAME):
+            self._done.setdefault(stored.headers.get("coo-cause", ""), stored.seq)
+        elif address is None:
             return
-        if address.sender == NAME and address.kind == "tick":
-            self._done.setdefault((address.mission, stored.headers.get("coo-cause", "")), stored.seq)
         elif (address.to, address.kind) == ("budget", "close"):
             self._closed.setdefault(address.mission, stored.seq)
         elif (address.to, address.kind) == (NAME, "wake"):
@@ -70,7 +70,7 @@ class WakeProof:
 
     def _is_over(self, wake: OpenWake, before: int) -> bool:
         """Say whether a wake may be open no more: ticked, its mission over, or one of too many."""
-        done = self._done.get((wake.mission, f"{wake.sender}/{wake.id}"), before)
+        done = self._done.get(f"{wake.sender}/{wake.id}", before)
         closed = self._closed.get(wake.mission, before)
         return min(done, closed) < before or self._asked[wake.mission] > MAX_WAKES
 

@@ -99,7 +99,7 @@ def checkpoints_of_the_clock_are_believed(monkeypatch: pytest.MonkeyPatch) -> No
         (bad_subjects_open_keys, "engineer"),
         (any_depth_is_decoded, "sandbox"),
         (readers_raise_on_what_is_no_mail, "coo"),
-        (a_squatted_id_counts_as_published, "sandbox"),
+        (a_squatted_id_counts_as_published, "engineer"),
         (a_release_is_not_asked_for, "clock"),
         (answers_are_believed, "sandbox"),
         (answers_are_never_believed, "clock"),
