@@ -50,7 +50,7 @@ def found_in(table: Table, messages: Iterable[Stored]) -> dict[str, dict[int, in
 
 
 def there_was(announced: Mapping[int, int], version: int, seq: int) -> bool:
-    """Say whether a lower version can have written a message: it was announced, or none was by then."""
+    """Say whether somebody of a version can have written a message: it was announced, or none was by then."""
     before = [known for at, known in announced.items() if at < seq]
     return not before or version in before
 

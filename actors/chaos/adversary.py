@@ -231,7 +231,8 @@ class Adversary:
         drawn = self.chance.random()
         if not self._heard or drawn < 0.5:
             return f"{NEW_ID}{self.senders[0]}-{self._count}-{self.chance.getrandbits(32):08x}"
-        stored = self.chance.choice(self._heard)
+        newest = self._heard[-3:] if self.chance.random() < 0.7 else self._heard
+        stored = self.chance.choice(newest)
         if drawn < 0.6:
             return stored.headers.get("ce-id", "") or "x"
         return self._foreseen(stored)

@@ -113,18 +113,13 @@ def play_taken(seed: int, actor: str, messages: int = 60) -> None:
     Raises:
         Failed: something does not hold that is promised.
     """
-    from functools import partial
-
     from actors.chaos.simulation import Failed
     from actors.chaos.taken import attacked, blamed
-    from actors.chaos.whole import blob_in
     from actors.desk.guardmail import letters_in
     from actors.desk.proof import prove
 
     company = attacked(seed, actor, replicas=1 + seed % 3 % 2, messages=messages)
-    server = company.server
-    letters = letters_in(server.stream("COO").messages, partial(blob_in, server))
-    proof = prove(letters, company.newest["budget"])
+    proof = prove(letters_in(company.server.stream("COO").messages), company.newest["budget"])
     if wrong := blamed(proof.violations, company.forged["COO"]):
         raise Failed(wrong)
 

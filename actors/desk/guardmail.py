@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -15,15 +15,14 @@ from bus.complaints import Decision
 from bus.envelope import Mail, Stored, decided_at, decode, open_mail, version_of
 from bus.errors import BadMail, BlobMismatch
 from bus.ports import Carrier
-from bus.subjects import MAIL_STREAM, mail_filter, mailbox_filter, matches, parse_mail, parts_of
-from bus.table import CHECKPOINT, Checkpoint, Ref
+from bus.subjects import COMPANY, MAIL_STREAM, mail_filter, mailbox_filter, matches, parse_mail, parts_of
+from bus.table import Ref
 
 FULL_BEFORE = 4
 """Versions of the guard below this moved day and month by every bill in full."""
 
-NAME = "budget"
-_MAIL, _LETTERS = mailbox_filter(NAME), mail_filter(sender=NAME)
 _ALL = 2**63
+_MAIL, _LETTERS = mailbox_filter("budget"), mail_filter(sender="budget")
 
 
 class TakeOver(NamedTuple):
@@ -37,21 +36,24 @@ class TakeOver(NamedTuple):
 class Letters(NamedTuple):
     """What a log holds of the guard: its mail, and its own letters by the sequence they were decided at.
 
-    `taken_over` has the first checkpoint of each version, in the order of the log; `announced` the versions
-    that the operator announced, by sequence.
+    `taken_over` has the first checkpoint of each version, in the order of the log. A version that there never
+    was is not looked at.
     """
 
     mail: list[Stored]
     decided: dict[int, list[Stored]]
     taken_over: tuple[TakeOver, ...] = ()
-    announced: Mapping[int, int] = {}
 
     def before(self, version: int) -> tuple[int, TakeOver | None]:
         """Return up to which mail versions below this one decided, and the checkpoint that ended that."""
-        written = {one.version for one in self.taken_over}
-        for stored in (letter for letters in self.decided.values() for letter in letters):
-            if releases.there_was(self.announced, version_of(stored), stored.seq):
-                written.add(version_of(stored))
+        announced = releases.found_in(TABLE, self.mail).get("budget", {})
+        written = [
+            version_of(stored)
+            for letters in self.decided.values()
+            for stored in letters
+            if releases.there_was(announced, version_of(stored), stored.seq)
+        ]
+        written += [one.version for one in self.taken_over]
         if not any(0 < one < version for one in written):
             return 0, None
         for one in self.taken_over:
@@ -69,19 +71,18 @@ async def read_letters(carrier: Carrier) -> Letters:
         for stored in page
     ]
     contents: dict[Ref, bytes] = {}
-    for one in _first_checkpoints(messages).values():
-        if one.blob is not None:
+    for stored in messages:
+        one = checkpoints.read(TABLE, stored)
+        if one is not None and one.blob is not None and one.blob not in contents:
             with suppress(BlobMismatch):
                 contents[one.blob] = await blobs.get(carrier, one.blob)
-    return letters_in(messages, contents.get)
+    return letters_in(messages, contents)
 
 
-def letters_in(
-    messages: Iterable[Stored], blob_of: Callable[[Ref], bytes | None] = lambda ref: None
-) -> Letters:
+def letters_in(messages: Iterable[Stored], contents: Mapping[Ref, bytes] = {}) -> Letters:
     """Pick the guard's mail, and its letters, out of messages in which each may stand twice.
 
-    `blob_of` gives what a checkpoint's blob holds. What names a version that there was not yet is of none.
+    `contents` are the blobs of its checkpoints.
     """
     mail: dict[int, Stored] = {}
     decided: dict[int, dict[int, Stored]] = defaultdict(dict)
@@ -95,28 +96,23 @@ def letters_in(
     return Letters(
         kept,
         {at: list(letters.values()) for at, letters in decided.items()},
-        tuple(
-            TakeOver(version, one.position, (blob_of(one.blob) or b"") if one.blob else bytes(one.fold))
-            for version, one in _first_checkpoints(kept).items()
-        ),
-        _announced(kept),
+        _taken_over(kept, contents),
     )
 
 
-def _announced(mail: Iterable[Stored]) -> Mapping[int, int]:
-    return releases.found_in(TABLE, mail).get(NAME, {})
-
-
-def _first_checkpoints(mail: Sequence[Stored]) -> dict[int, Checkpoint]:
-    """Return the first checkpoint of each version that there was, in the order of the log."""
-    found: dict[int, Checkpoint] = {}
-    announced = _announced(mail)
+def _taken_over(mail: list[Stored], contents: Mapping[Ref, bytes]) -> tuple[TakeOver, ...]:
+    """Return the first checkpoint of each version of the guard that there was."""
+    announced = releases.found_in(TABLE, mail).get("budget", {})
+    found: dict[int, TakeOver] = {}
     for stored in mail:
-        if parts_of(stored.subject).kind != CHECKPOINT or (one := checkpoints.read(TABLE, stored)) is None:
+        one = checkpoints.read(TABLE, stored)
+        if one is None or one.version in found or parts_of(stored.subject).mission != COMPANY:
             continue
-        if one.position < stored.seq and releases.there_was(announced, one.version, stored.seq):
-            found.setdefault(one.version, one)
-    return found
+        content = contents.get(one.blob) if one.blob else bytes(one.fold)
+        is_one = one.position < stored.seq and releases.there_was(announced, one.version, stored.seq)
+        if content is not None and is_one:
+            found[one.version] = TakeOver(one.version, one.position, content)
+    return tuple(found.values())
 
 
 class Walk:

@@ -16,7 +16,7 @@ from actors.performers.wakes import MAX_WAKES, OpenWake, Wakes
 from actors.table import TABLE
 from bus.envelope import Stored, open_mail
 from bus.errors import BadMail
-from bus.subjects import COMPANY, address_of
+from bus.subjects import COMPANY, address_of, parts_of
 from bus.verify import Performers
 
 
@@ -25,7 +25,7 @@ class WakeProof:
 
     def __init__(self, messages: Sequence[Stored]) -> None:
         self._by_seq: dict[int, OpenWake] = {}
-        self._done: dict[tuple[str, str], int] = {}
+        self._done: dict[str, int] = {}
         self._closed: dict[str, list[int]] = {}
         self._replaced: dict[int, int] = {}
         self._newest: dict[str, OpenWake] = {}
@@ -34,11 +34,11 @@ class WakeProof:
             self._take(stored)
 
     def _take(self, stored: Stored) -> None:
-        address = address_of(stored.subject)
-        if address is None:
+        parts, address = parts_of(stored.subject), address_of(stored.subject)
+        if (parts.kind, parts.sender) == ("tick", NAME):
+            self._done.setdefault(stored.headers.get("coo-cause", ""), stored.seq)
+        elif address is None:
             return
-        if address.sender == NAME and address.kind == "tick":
-            self._done.setdefault((address.mission, stored.headers.get("coo-cause", "")), stored.seq)
         elif (address.sender, address.kind) == ("coo", "close") and address.mission != COMPANY:
             self._closed.setdefault(address.mission, []).append(stored.seq)
         elif (address.to, address.kind) == (NAME, "wake"):
@@ -75,7 +75,7 @@ class WakeProof:
 
     def _is_over(self, wake: OpenWake, before: int) -> bool:
         """Say whether a wake may be open no more: ticked, replaced, its mission over, or one of too many."""
-        done = self._done.get((wake.mission, f"{wake.sender}/{wake.id}"), before)
+        done = self._done.get(f"{wake.sender}/{wake.id}", before)
         replaced = self._replaced.get(wake.seq, before)
         closed = any(wake.seq < seq < before for seq in self._closed.get(wake.mission, ()))
         return min(done, replaced) < before or closed or self._asked[wake.mission] > MAX_WAKES

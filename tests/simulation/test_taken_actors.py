@@ -13,7 +13,7 @@ from actors.desk.chaos import play_taken
 from actors.performers.proofs import WakeProof
 from actors.roles import coo
 from actors.table import TABLE
-from bus import envelope, fold, loop, performer, publisher, verify
+from bus import envelope, fold, halts, loop, publisher, verify
 from bus.verify import _Verifier
 
 SEEDS = 8
@@ -43,7 +43,7 @@ def readers_raise_on_what_is_no_mail(monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(table: Any, stored: Any) -> Any:
         return envelope.open_mail(table, stored, stored.time_ns)
 
-    monkeypatch.setattr(performer, "readable", opened)
+    monkeypatch.setattr(halts, "readable", opened)
 
 
 def a_squatted_id_counts_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def checkpoints_of_the_clock_are_believed(monkeypatch: pytest.MonkeyPatch) -> No
         (bad_subjects_open_keys, "engineer"),
         (any_depth_is_decoded, "sandbox"),
         (readers_raise_on_what_is_no_mail, "coo"),
-        (a_squatted_id_counts_as_published, "sandbox"),
+        (a_squatted_id_counts_as_published, "engineer"),
         (a_release_is_not_asked_for, "clock"),
         (answers_are_believed, "sandbox"),
         (answers_are_never_believed, "clock"),
