@@ -216,8 +216,10 @@ async def test_a_read_that_ends_before_what_is_known_to_be_there_is_an_error_wit
     reader = await world.carrier()
     honest = reader.read
 
-    async def short(stream: str, pattern: str, start: int, batch: int = 256) -> list[Stored]:
-        return [stored for stored in await honest(stream, pattern, start, batch) if stored.seq < second.seq]
+    async def short(stream: str, pattern: str, start: int, batch: int = 256, **how: bool) -> list[Stored]:
+        return [
+            stored for stored in await honest(stream, pattern, start, batch, **how) if stored.seq < second.seq
+        ]
 
     reader.read = short
     reader.ordered_reads = False

@@ -114,7 +114,7 @@ async def test_what_is_wrong_with_an_order_is_said_before_anybody_is_asked(desk:
         ["x", "--budget", "-1"],
         ["x", "--budget", "2", "--timeout", "5s"],
         ["x", "--budget", "2", "--out", "/proc/out"],
-        ["\x01" * 12_000 + "x", "--budget", "2", "--server", ""],
+        ["\x01" * 17_000 + "x", "--budget", "2", "--server", ""],
     ):
         said = await desk("mission", *wrong, *nowhere[: 2 * ("--server" not in wrong)])
         assert (said.code, said.out) == (2, ""), wrong
