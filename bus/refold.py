@@ -79,7 +79,7 @@ class Refold:
             for one in mail
             if one.seq in buried
         )
-        fold: Fold[Any] = Fold(self.table, role, buried)  # of nothing there is no checkpoint
+        fold = self._compare(role, key, claims.pop(0, []), Fold(self.table, role, buried))
         for stored in mail:
             try:
                 decision = fold.apply(self.whole(stored))

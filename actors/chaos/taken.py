@@ -26,10 +26,11 @@ from actors.chaos.faults import PROFILES, Odds
 from actors.chaos.simulation import Failed, Simulation
 from actors.chaos.whole import whole_in
 from actors.table import TABLE
-from bus import authority, subjects
+from bus import authority, checkpoints, subjects
 from bus.envelope import Stored, readable
 from bus.errors import BusError, Occupied, Unknown
 from bus.table import CHECKPOINT
+from bus.wire import text_of
 
 SPARED, NAMED = "m-1", "m-2"
 MESSAGES = 60
@@ -153,8 +154,8 @@ class TakenCompany(Simulation):
     def mail(self, kind: str) -> list[tuple[Stored, Any]]:
         messages = self.server.stream("COO").messages
         for stored in messages[self._looked_at :]:
-            tokens = stored.subject.split(".")
-            if len(tokens) == 6 and tokens[2] == SPARED and tokens[4] in core._LOOKED_FOR:
+            parts = subjects.parts_of(stored.subject)
+            if parts.mission == SPARED and parts.kind in core._LOOKED_FOR:
                 mail = readable(TABLE, whole_in(self.server, stored))
                 if mail is not None:
                     self._spared.setdefault(mail.kind, []).append((stored, mail.message))
@@ -181,7 +182,7 @@ class TakenCompany(Simulation):
 
 def stream_of(message: Forged) -> str:
     """Return the stream in which a message is stored."""
-    return {b"b": "COO_BLOBS", b"dlq": "COO_DLQ"}.get(message.subject.split(b".")[1], "COO")
+    return subjects.stream_of(text_of(message.subject)) or subjects.MAIL_STREAM
 
 
 def attacked(
@@ -234,9 +235,10 @@ def check_dead(company: TakenCompany, found: Collection[int]) -> None:
 def misnamed(log: Sequence[Stored], forged: Collection[int], found: Mapping[int, str]) -> str:
     """Return what a verification did wrong on a log in which these sequences are forged, "" for nothing.
 
-    A forgery that says the very same as an honest message changes nothing. One of a performer under an id
-    that its order gives it stands for its answer: what the world said is not folded. What a role decided on
-    from a forged checkpoint of its own is not explained either, whoever wrote it.
+    A forgery that says the very same as an honest message changes nothing, nor does a checkpoint of position
+    0 with the state that a role begins with. One of a performer under an id that its order gives it stands
+    for its answer: what the world said is not folded. What a role decided on from a forged checkpoint of its
+    own is not explained either, whoever wrote it.
     """
     misled = _misled(log, forged)
     for seq in sorted(found.keys() - set(forged)):
@@ -245,7 +247,7 @@ def misnamed(log: Sequence[Stored], forged: Collection[int], found: Mapping[int,
             return f"named although honest: {seq} {stored.subject}: {found[seq]}"
     honest = {_said(stored) for stored in log if stored.seq not in forged}
     for seq in sorted(set(forged) - found.keys()):
-        if _said(log[seq - 1]) not in honest and not _may_stand_for_an_answer(log[seq - 1]):
+        if _said(log[seq - 1]) not in honest and not _changes_nothing(log[seq - 1]):
             return f"forged and not named: {log[seq - 1]}"
     return ""
 
@@ -271,8 +273,10 @@ def _said(stored: Stored) -> tuple[str, bytes, str]:
 
     That of nothing at all is the same for every mission.
     """
-    if _is_checkpoint(stored):
-        return subjects.parts_of(stored.subject).sender, stored.body, ""
+    checkpoint = checkpoints.read(TABLE, stored)
+    if checkpoint is not None:  # whatever else its bytes hold
+        body = msgspec.json.encode(msgspec.json.decode(msgspec.json.encode(checkpoint)))
+        return subjects.parts_of(stored.subject).sender, body, ""
     return stored.subject, stored.body, stored.headers.get("coo-cause", "")
 
 
@@ -283,6 +287,13 @@ def _is_checkpoint(stored: Stored) -> bool:
 def _author(stored: Stored) -> tuple[str, str]:
     parts = subjects.parts_of(stored.subject)
     return parts.sender, parts.mission
+
+
+def _changes_nothing(stored: Stored) -> bool:
+    checkpoint = checkpoints.read(TABLE, stored)
+    if checkpoint is not None:
+        return checkpoint.position == 0  # and not named: it is true, as one of a version that takes over
+    return _may_stand_for_an_answer(stored)
 
 
 def _may_stand_for_an_answer(stored: Stored) -> bool:
