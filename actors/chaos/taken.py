@@ -25,7 +25,7 @@ from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import PROFILES, Odds
 from actors.chaos.simulation import Failed, Simulation
 from actors.table import TABLE
-from bus import authority, subjects
+from bus import authority, checkpoints, subjects
 from bus.envelope import Stored, readable
 from bus.errors import BusError, Occupied, Unknown
 from bus.table import CHECKPOINT
@@ -270,8 +270,8 @@ def _said(stored: Stored) -> tuple[str, bytes, str]:
 
     That of nothing at all is the same for every mission.
     """
-    if _is_checkpoint(stored):
-        return subjects.parts_of(stored.subject).sender, stored.body, ""
+    if (claim := checkpoints.read(TABLE, stored)) is not None:
+        return subjects.parts_of(stored.subject).sender, msgspec.json.encode(claim), ""
     return stored.subject, stored.body, stored.headers.get("coo-cause", "")
 
 

@@ -46,11 +46,12 @@ class Books:
     _margins: dict[str, int] = field(default_factory=dict)
     _ending: set[str] = field(default_factory=set)
     _seq: int = 0
+    _blamed: int = 0
     _time_ns: int = 0
 
     def take(self, mail: Mail) -> None:
         """Take in the next mail that the guard had."""
-        self._seq, self._time_ns = mail.seq, mail.now_ns
+        self._seq, self._blamed, self._time_ns = mail.seq, 0, mail.now_ns
         self._expire(mail.now_ns)
         match mail.message:
             case m.Limits() as limits:
@@ -71,8 +72,9 @@ class Books:
             case m.Close() if f"mission:{mail.mission}" in self.accounts:
                 self._ending.add(mail.mission)
 
-    def answer(self, mission: str, to: str, message: object) -> None:
-        """Take in what the guard decided on the mail just taken."""
+    def answer(self, mission: str, to: str, message: object, letter: int = 0) -> None:
+        """Take in what the guard decided on the mail just taken; what is wrong then is said of `letter`."""
+        self._blamed = letter
         match message:
             case m.Granted() as granted:
                 self._grant(mission, to, granted)
@@ -267,4 +269,4 @@ class Books:
             self.accounts[name].in_doubt += change
 
     def _wrong(self, what: str) -> None:
-        self.violations.append(f"message {self._seq}: {what}")
+        self.violations.append(f"message {self._blamed or self._seq}: {what}")

@@ -140,7 +140,9 @@ class Walk:
             with suppress(BadMail):
                 address = parse_mail(letter.subject)
                 message = decode(TABLE, TABLE.row(address), letter.body)
-                self.books.answer(address.mission, address.to, message)
+                self.books.answer(
+                    address.mission, address.to, message, letter.seq if isinstance(letter, Stored) else 0
+                )
         return True
 
 
