@@ -271,7 +271,8 @@ def _said(stored: Stored) -> tuple[str, bytes, str]:
     That of nothing at all is the same for every mission.
     """
     if (claim := checkpoints.read(TABLE, stored)) is not None:
-        return subjects.parts_of(stored.subject).sender, msgspec.json.encode(claim), ""
+        told = msgspec.json.encode(msgspec.json.decode(msgspec.json.encode(claim)), order="sorted")
+        return subjects.parts_of(stored.subject).sender, told, ""
     return stored.subject, stored.body, stored.headers.get("coo-cause", "")
 
 
