@@ -13,7 +13,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 from actors import messages as m
-from actors.ledger import MOST_TOKENS, Hold, Ledger, book, freeze, is_amount, period
+from actors.ledger import MOST_TOKENS, Hold, Ledger, MissionAccount, book, freeze, is_amount, period
 from bus.envelope import Letter, Mail
 
 MOST_ATTEMPTS = 10_000
@@ -23,7 +23,7 @@ Why = Literal["overrun", "unheld_settlement", "settled_by_another"]
 
 
 class NotBooked(ValueError):
-    """A bill that cannot be booked: no amount, or of a mission that is not there or has too many already."""
+    """A bill that cannot be booked: no amount, or of a mission that is closed or has too many already."""
 
 
 def settle(ledger: Ledger, mail: Mail, fact: m.Settle) -> tuple[Ledger, list[Letter]]:
@@ -38,7 +38,7 @@ def settle(ledger: Ledger, mail: Mail, fact: m.Settle) -> tuple[Ledger, list[Let
     if name in ledger.closed:
         raise NotBooked(f"{name} is closed: everything of it is booked")
     if name not in ledger.missions:
-        raise NotBooked(f"{name} was never opened: nothing can have been held or sent for it")
+        ledger = ledger.mission(name, MissionAccount(cap=0, slot=False))
     hold = own_hold(ledger, mail, fact.attempt)
     if hold is None or hold.status in ("voided", "released", "refused"):
         return _book_unheld(ledger, mail, fact)

@@ -184,8 +184,6 @@ class Books:
             return ", which is no amount: not booked"
         if owner != mail.sender:
             return f" by {mail.sender}, which did not reserve it"
-        if self._seq > self.full_until and account.limit is None:
-            return f", but {mail.mission} was never opened: not booked"
         if mail.mission in self._ending and not account.pending and not account.in_doubt:
             return f", but {mail.mission} is closed: not booked"
         return ""
