@@ -24,6 +24,8 @@ class WakeProof:
 
     def __init__(self, messages: Sequence[Stored]) -> None:
         self._by_seq: dict[int, OpenWake] = {}
+        self._newest: dict[str, int] = {}
+        self._replaced: dict[int, int] = {}
         self._done: dict[str, int] = {}
         self._closed: dict[str, int] = {}
         self._asked: dict[str, int] = {}
@@ -47,6 +49,9 @@ class WakeProof:
                 return
             wake = opened(mail, mail.message)
             self._by_seq[wake.seq] = wake
+            if (earlier := self._newest.get(wake.place)) is not None:
+                self._replaced[earlier] = wake.seq
+            self._newest[wake.place] = wake.seq
             self._asked[wake.mission] = self._asked.get(wake.mission, 0) + 1
 
     def __call__(self, stored: Stored, position: int, content: bytes) -> bool:
@@ -72,7 +77,8 @@ class WakeProof:
         """Say whether a wake may be open no more: ticked, its mission over, or one of too many."""
         done = self._done.get(f"{wake.sender}/{wake.id}", before)
         closed = self._closed.get(wake.mission, before)
-        return min(done, closed) < before or self._asked[wake.mission] > MAX_WAKES
+        replaced = self._replaced.get(wake.seq, before)
+        return min(done, closed, replaced) < before or self._asked[wake.mission] > MAX_WAKES
 
 
 PERFORMERS = Performers(ordinal_of, {NAME: WakeProof})
