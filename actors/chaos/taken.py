@@ -29,6 +29,7 @@ from bus import authority, checkpoints, subjects
 from bus.envelope import Stored, readable
 from bus.errors import BusError, Occupied, Unknown
 from bus.table import CHECKPOINT
+from bus.wire import text_of
 
 SPARED, NAMED = "m-1", "m-2"
 MESSAGES = 60
@@ -152,8 +153,8 @@ class TakenCompany(Simulation):
     def mail(self, kind: str) -> list[tuple[Stored, Any]]:
         messages = self.server.stream("COO").messages
         for stored in messages[self._looked_at :]:
-            tokens = stored.subject.split(".")
-            if len(tokens) == 6 and tokens[2] == SPARED and tokens[4] in core._LOOKED_FOR:
+            parts = subjects.parts_of(stored.subject)
+            if parts.mission == SPARED and parts.kind in core._LOOKED_FOR:
                 mail = readable(TABLE, stored)
                 if mail is not None:
                     self._spared.setdefault(mail.kind, []).append((stored, mail.message))
@@ -180,7 +181,7 @@ class TakenCompany(Simulation):
 
 def stream_of(message: Forged) -> str:
     """Return the stream in which a message is stored."""
-    return {b"b": "COO_BLOBS", b"dlq": "COO_DLQ"}.get(message.subject.split(b".")[1], "COO")
+    return subjects.stream_of(text_of(message.subject)) or subjects.MAIL_STREAM
 
 
 def attacked(

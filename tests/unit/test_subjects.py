@@ -93,14 +93,14 @@ def test_only_a_wildcard_is_wild() -> None:
 
 
 def test_only_one_module_writes_or_splits_subjects() -> None:
-    """A literal elsewhere would be a filter that nobody has looked at."""
+    """A literal elsewhere would be a filter that nobody has looked at; the adversary has its own ways."""
     literal = re.compile(r'f?"coo\.(m|b|dlq|hint)\.')
     taken_apart = re.compile(r"(?<!msg)\.subject\.(r?split|startswith|endswith|r?partition)\(")
     found = [
         f"{path.relative_to(PRODUCT)}:{number}"
         for folder in ("actors", "bus", "config", "sandbox")
         for path in sorted((PRODUCT / folder).rglob("*.py"))
-        if path.relative_to(PRODUCT).as_posix() != "bus/subjects.py"
+        if path.relative_to(PRODUCT).as_posix() not in ("bus/subjects.py", "actors/chaos/adversary.py")
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if literal.search(line) or taken_apart.search(line)
     ]
