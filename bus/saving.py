@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from bus import checkpoints
+from bus.errors import DecisionChanged
 from bus.fold import Role
 from bus.ports import Carrier
 from bus.progress import Key, Told
@@ -70,7 +71,10 @@ class Saver:
         letter = await checkpoints.letter(self._carrier, self._role, key.name, position, fold)
         saved = asyncio.get_running_loop().create_future()
         self._publisher.send(letter, Told(saved))
-        await saved
+        try:
+            await saved
+        except DecisionChanged as error:  # another checkpoint stands under this id: this key alone stops
+            key.halt(error)
 
     def _saved(self, task: asyncio.Task[None]) -> None:
         self.tasks.pop(task, None)

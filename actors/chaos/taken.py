@@ -273,10 +273,9 @@ def _said(stored: Stored) -> tuple[str, bytes, str]:
 
     That of nothing at all is the same for every mission.
     """
-    checkpoint = checkpoints.read(TABLE, stored)
-    if checkpoint is not None:  # whatever else its bytes hold
-        body = msgspec.json.encode(msgspec.json.decode(msgspec.json.encode(checkpoint)))
-        return subjects.parts_of(stored.subject).sender, body, ""
+    if (claim := checkpoints.read(TABLE, stored)) is not None:
+        told = msgspec.json.encode(msgspec.json.decode(msgspec.json.encode(claim)), order="sorted")
+        return subjects.parts_of(stored.subject).sender, told, ""
     return stored.subject, stored.body, stored.headers.get("coo-cause", "")
 
 

@@ -46,11 +46,12 @@ class Books:
     _margins: dict[str, int] = field(default_factory=dict)
     _ending: set[str] = field(default_factory=set)
     _seq: int = 0
+    _blamed: int = 0
     _time_ns: int = 0
 
     def take(self, mail: Mail) -> None:
         """Take in the next mail that the guard had."""
-        self._seq, self._time_ns = mail.seq, mail.now_ns
+        self._seq, self._blamed, self._time_ns = mail.seq, 0, mail.now_ns
         self._expire(mail.now_ns)
         match mail.message:
             case m.Limits() as limits:
@@ -78,8 +79,9 @@ class Books:
             known = self._not_booked(mail, bill)
             self._overrun(f"{bill.attempt} was billed {bill.microusd}{known or f', not booked: {why}'}")
 
-    def answer(self, mission: str, to: str, message: object) -> None:
-        """Take in what the guard decided on the mail just taken."""
+    def answer(self, mission: str, to: str, message: object, letter: int = 0) -> None:
+        """Take in what the guard decided on the mail just taken; what is wrong then is said of `letter`."""
+        self._blamed = letter
         match message:
             case m.Granted() as granted:
                 self._grant(mission, to, granted)
@@ -273,4 +275,4 @@ class Books:
             self.accounts[name].in_doubt += change
 
     def _wrong(self, what: str) -> None:
-        self.violations.append(f"message {self._seq}: {what}")
+        self.violations.append(f"message {self._blamed or self._seq}: {what}")

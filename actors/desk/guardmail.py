@@ -142,7 +142,8 @@ class Walk:
             with suppress(BadMail):
                 address = parse_mail(letter.subject)
                 message = decode(TABLE, TABLE.row(address), letter.content or letter.body)
-                self.books.answer(address.mission, address.to, message)
+                seq = letter.seq if isinstance(letter, Stored) else 0
+                self.books.answer(address.mission, address.to, message, seq)
         return True
 
 
