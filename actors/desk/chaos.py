@@ -113,8 +113,9 @@ def play_taken(seed: int, actor: str, messages: int = 60) -> None:
     Raises:
         Failed: something does not hold that is promised.
     """
+    from actors.chaos.blame import blamed
     from actors.chaos.simulation import Failed
-    from actors.chaos.taken import attacked, blamed
+    from actors.chaos.taken import attacked
     from actors.desk.guardmail import letters_in
     from actors.desk.proof import prove
 

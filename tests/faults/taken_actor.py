@@ -30,7 +30,8 @@ from wire import Wire  # noqa: E402
 
 from actors import messages as m  # noqa: E402
 from actors.chaos.adversary import Adversary  # noqa: E402
-from actors.chaos.taken import blamed, misnamed, stream_of  # noqa: E402
+from actors.chaos.blame import blamed, misnamed  # noqa: E402
+from actors.chaos.taken import stream_of  # noqa: E402
 from actors.desk.order import Wish, publish, resolve  # noqa: E402
 from actors.table import TABLE  # noqa: E402
 from bus.envelope import Stored  # noqa: E402

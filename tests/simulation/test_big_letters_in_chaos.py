@@ -18,8 +18,8 @@ def test_a_run_ends_as_ever_when_its_letters_are_blobs(seed: int, monkeypatch: p
         monkeypatch.setattr(module, "MAX_BODY_BYTES", SMALL)
     seen: list[int] = []
     monkeypatch.setattr("actors.chaos.simulation.mail_in", lambda *wanted: _noted(mail_in(*wanted), seen))
-    simulate(seed, replicas=1 + seed % 2)
-    assert len(seen) > 5
+    ending = simulate(seed, replicas=1 + seed % 2)
+    assert len(seen) > (0 if ending.by_the_ceo else 5)  # the CEO may end it early
 
 
 def _noted(messages: list[envelope.Stored], seen: list[int]) -> list[envelope.Stored]:
