@@ -379,7 +379,7 @@ class Simulation:
 
 
 def begin(seed: int) -> None:
-    """Let a run log nothing, and what is drawn outside of it, such as the jitter of retries, follow the seed."""
+    """Let a run log nothing, and let what is drawn outside of it, such as jitter, follow the seed."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     random.seed(seed)
 
