@@ -378,6 +378,12 @@ class Simulation:
         )
 
 
+def begin(seed: int) -> None:
+    """Let a run log nothing, and let what is drawn outside of it, such as jitter, follow the seed."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    random.seed(seed)
+
+
 def simulate(
     seed: int,
     odds: Odds | None = None,
@@ -391,8 +397,7 @@ def simulate(
     Raises:
         Failed: it does not hold; the same seed shows it again.
     """
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    random.seed(seed)  # the jitter of retries
+    begin(seed)
     simulation = Simulation(seed, odds or PROFILES[seed % len(PROFILES)], crash, upgrade, words)
     run_on_virtual_time(simulation.play(replicas))
     ending = simulation.ending()

@@ -8,14 +8,12 @@ CEO's release, which is never given.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 import msgspec
-import structlog
 
 from actors import messages as m
 from actors.chaos import simulation as core
@@ -23,7 +21,7 @@ from actors.chaos.adversary import Adversary, Forged
 from actors.chaos.blame import NAMED, SPARED, misled_in, misnamed
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import PROFILES, Odds
-from actors.chaos.simulation import Failed, Simulation
+from actors.chaos.simulation import Failed, Simulation, begin
 from actors.chaos.whole import whole_in
 from actors.table import TABLE
 from bus import authority, subjects
@@ -191,8 +189,7 @@ def attacked(
     Raises:
         Failed: it does not hold; the same seed shows it again.
     """
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    random.seed(seed)
+    begin(seed)
     company = TakenCompany(seed, odds or PROFILES[seed % len(PROFILES)], process, messages)
     promises = PROMISES[process]
     try:

@@ -23,14 +23,11 @@ from bus.fold import Role, Step
 
 _SECOND_NS = 1_000_000_000
 
-MAX_REQUESTS = 1_000
-"""Requests of one mission; another one is rejected, and none of them is remembered."""
-
 How = Literal["asked", "expired", "approved", "rejected", "withdrawn"]
 
-
 MAX_REQUESTS = 100
-"""What is known of a mission: the oldest that were decided are forgotten beyond that; open ones never."""
+"""Requests of one mission that are remembered: the oldest that were decided are forgotten beyond that, open
+ones never; with so many open another one is rejected."""
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +47,6 @@ def handle(gate: Gate, mail: Mail) -> Step:
             return Step(gate, [_declined("the mission is over")])
         case _ if gate.over:
             return Step(gate)
-        case m.Request(digest=digest) if digest not in gate.requests and len(gate.requests) >= MAX_REQUESTS:
-            rejected = m.Rejected(digest=digest, note=f"{MAX_REQUESTS} requests were made before")
-            return Step(gate, [Letter(to="coo", message=rejected)])
         case m.Request() as request if request.digest not in gate.requests:
             return _ask(gate, mail, request)
         case m.Request():
@@ -72,7 +66,8 @@ def handle(gate: Gate, mail: Mail) -> Step:
 
 def _ask(gate: Gate, mail: Mail, request: m.Request) -> Step:
     if sum(how in ("asked", "expired") for how in gate.requests.values()) >= MAX_REQUESTS:
-        raise ValueError(f"the mission has {MAX_REQUESTS} requests that the CEO has not decided")
+        note = f"the mission has {MAX_REQUESTS} requests that the CEO has not decided"
+        return Step(gate, [Letter(to="coo", message=m.Rejected(digest=request.digest, note=note))])
     if request.what == "raise":
         gate = _withdrawn(gate)
         gate = Gate(
