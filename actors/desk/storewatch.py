@@ -13,7 +13,7 @@ from collections.abc import Callable
 from actors.supervisor import ProcessEvent
 from bus import subjects
 from bus.envelope import Outgoing
-from bus.errors import BusError, Occupied, Unknown
+from bus.errors import BusError, Occupied, StoreRefused, Unknown
 from bus.ports import Carrier
 
 NAME = "store"
@@ -30,7 +30,7 @@ async def refusal(carrier: Carrier, principal: str) -> str:
         await carrier.publish(Outgoing(subject, {}, _CONTENT))
     except Occupied:
         return ""
-    except Unknown as error:
+    except (StoreRefused, Unknown) as error:
         why = str(error).removeprefix(f"{subject}: ")
         return f"{why}: its file limit (max_file_store) is reached" if _FULL in why else why
     except BusError:  # who may not ask cannot know

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,10 @@ from acceptance.running import COO, Company, in_loop, running_company, until
 from actors.server import NatsServer
 from actors.serverbinary import find
 from actors.table import TABLE
+from bus import subjects
+from bus.blobs import CHUNK_BYTES
+from bus.envelope import Outgoing
+from bus.errors import StoreRefused
 from bus.jetstream import connect
 
 REMOVED = ("coo", "model-engineer", "clock")
@@ -57,6 +64,18 @@ def test_whatever_consumer_is_removed_setup_makes_it_again_and_its_actor_goes_on
         assert company.coo("audit").returncode == 0
 
 
+async def fill(url: str) -> None:
+    """Use up what files may take; what is left then is the mail's."""
+    carrier = await connect(url)
+    with suppress(StoreRefused):
+        for n in range(100):
+            content = os.urandom(CHUNK_BYTES)
+            subject = subjects.blob_chunk("ceo", hashlib.sha256(content).hexdigest(), 0)
+            await carrier.publish(Outgoing(subject, {}, content))
+            assert n < 99
+    await carrier.close()
+
+
 def until_full(company: Company) -> None:
     """Give missions until somebody says that the store takes no more."""
     n = 0
@@ -72,10 +91,11 @@ def until_full(company: Company) -> None:
 async def test_a_store_that_is_full_is_said_at_once_and_what_waits_goes_on_with_room(tmp_path: Path) -> None:
     conf = tmp_path / "nats.conf"
     text = "jetstream { store_dir: $COO_NATS_STORE, max_file_store: %s }\n"
-    conf.write_text(text % "300KB")
+    conf.write_text(text % "8MB")
     (tmp_path / "theirs").mkdir()
     async with NatsServer(find(None), conf, tmp_path / "store", tmp_path / "theirs", "auto", {}) as server:
         with running_company(tmp_path, env={"NATS_URL": server.url}) as company:
+            await fill(server.url)
             until_full(company)
             stuck = company.happened("stuck", "store")
             assert "max_file_store" in stuck[0]["reason"]

@@ -1,7 +1,7 @@
 r"""Name files so that they hurt whoever takes them out.
 
 ends: ok
-brings: ..., --help, $(reboot), a..b, ~
+brings: ..., $(reboot), a..b, ~
 """
 
 import contextlib
