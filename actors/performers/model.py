@@ -254,6 +254,9 @@ class ModelPerformer:
                     return _reply(call, "answered", verdict=_verdict(verdict), usage=usage)
                 case "code" | "checks":
                     written = answers.read_files(text, nonce)
+                    if written.bad:
+                        bad = "; ".join(f"{path}: {why}" for path, why in list(written.bad.items())[:10])
+                        raise ModelError("invalid_answer", bad)
         except answers.InvalidAnswer as error:
             raise ModelError("invalid_answer", str(error)) from error
         if call.turn == "checks" and not written.run:
