@@ -38,8 +38,7 @@ async def put(carrier: Carrier, owner: str, content: bytes) -> Ref:
     """Store content and return its reference, acked by the server. Storing it again is harmless.
 
     Raises:
-        BlobMismatch: the subject holds other bytes, which only the owner itself can have put there, or the
-            store has no room left for files.
+        BlobMismatch: the subject holds other bytes, which only the owner itself can have put there.
     """
     if len(content) > MAX_BLOB_BYTES:
         raise BlobMismatch(f"a blob of {len(content)} bytes is above {MAX_BLOB_BYTES}")
@@ -56,9 +55,7 @@ async def _put_chunk(carrier: Carrier, subject: Subject, chunk: bytes) -> None:
         await acked(carrier, message)
     except Occupied:
         stored = await carrier.last(BLOB_STREAM, subject)
-        if stored is None:
-            raise BlobMismatch("no room for files: the server's store of blobs is full") from None
-        if stored.body != chunk:
+        if stored is None or stored.body != chunk:
             raise BlobMismatch(f"{subject} holds other bytes") from None
 
 

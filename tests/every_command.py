@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
@@ -18,6 +18,13 @@ from actors.desk.errors import Exit
 COO = [sys.executable, "-c", "from actors.desk.main import main; main()"]
 
 DOCUMENTED = {int(code) for code in Exit} - {int(Exit.BUG)} | {70}
+
+
+def documented(argv: Sequence[str]) -> set[int]:
+    """Return the exit codes that a command may end with; 1 is a bug, or what an audit found."""
+    return DOCUMENTED | ({int(Exit.BUG)} if list(argv[:1]) == ["audit"] else set())
+
+
 """What a command may end with; 70 is of `coo sandbox run` alone."""
 
 READS: dict[str, list[tuple[str, ...]]] = {
