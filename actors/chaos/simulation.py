@@ -380,7 +380,8 @@ class Simulation:
 
 def begin(seed: int) -> None:
     """Let a run log nothing, and let what is drawn outside of it, such as jitter, follow the seed."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    quiet = structlog.make_filtering_bound_logger(50)
+    structlog.configure(wrapper_class=quiet, logger_factory=structlog.ReturnLoggerFactory())
     random.seed(seed)
 
 
