@@ -60,7 +60,7 @@ WRITES: dict[str, list[tuple[str, ...]]] = {
     "budget raise": [("{mission}", "1")],
     "dlq replay": [("{dead}",), ("--reason", "raised", "--dry-run")],
     "demo": [("--nats-server", "/nonexistent")],
-    "up": [("--port", "99999"), ("--nats-server", "/nonexistent")],
+    "up": [("--port", "99999"), ("--server", "nats://127.0.0.1:1")],
     "down": [()],
     "chaos": [("--runs", "1")],
     "sandbox build": [("--with", "not a package")],

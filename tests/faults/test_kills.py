@@ -13,6 +13,7 @@ import pytest
 from running import Company, in_loop, running_company, until
 
 from actors import messages as m
+from actors.desk.errors import Exit
 from actors.table import TABLE
 from bus.envelope import Stored
 from bus.jetstream import connect
@@ -42,7 +43,11 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def done(company: Company, mission: str) -> dict[str, Any] | None:
-    shown = company.json("show", mission)
+    asked = company.coo("show", mission, "--json")
+    if asked.returncode == Exit.UNREACHABLE:
+        return None  # the server is just being started again
+    assert asked.returncode == 0, asked.stderr
+    shown = msgspec.json.decode(asked.stdout)
     assert shown["status"] not in ("failed", "cancelled", "paused_error", "paused_budget"), shown
     over = shown["status"] == "completed" and Decimal(shown["held_usd"]) == 0
     return shown if over else None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from actors import log
@@ -30,6 +31,12 @@ def conf(path: Path, limit: str) -> None:
     text = CONF.read_text()
     assert "max_file_store: 8GB" in text
     path.write_text(text.replace("max_file_store: 8GB", f"max_file_store: {limit}"))
+
+
+@pytest.fixture(autouse=True)
+def logs_of_its_own() -> None:
+    """Undo what an earlier test in this process has set up of logging."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture
