@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -191,6 +192,10 @@ class PerformerLoop:
             return
         try:
             answer = await self._perform(order)
+        except DecisionChanged as error:  # somebody wrote under an id of ours: this order ends, others go on
+            log.critical("order.disputed", mailbox=self.performer.name, mission=order.mission, seq=order.seq)
+            await self._give_up(order, stored, DeadLetter("disputed", str(error), ""))
+            return
         except (MemoryError, RecursionError):
             self.deaths.strike(self.performer.name, order.seq)
             raise
@@ -268,7 +273,8 @@ class PerformerLoop:
             mission = subjects.mission_of(letter.subject)
             halt = await Watch(self._halts, self.table, self.carrier, mission).look()
             if halt is None or not halt.final:
-                await publish_surely(self.carrier, letter)
+                with suppress(DecisionChanged):  # somebody has complained in our name: heard is heard
+                    await publish_surely(self.carrier, letter)
         await publish_surely(self.carrier, deadletters.copy_of(name, stored, dead))
 
 

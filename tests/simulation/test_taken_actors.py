@@ -125,3 +125,8 @@ def first_failure(process: str) -> None:
     """Play seeds until one fails; raises what it fails with."""
     for seed in range(SEARCHED):
         play_taken(seed, process)
+
+
+@pytest.mark.parametrize(("seed", "process"), [pytest.param(500_061, "qa", id="a complaint in our name")])
+def test_a_seed_that_failed_once_does_not_again(seed: int, process: str) -> None:
+    play_taken(seed, process)

@@ -34,9 +34,10 @@ def conf(path: Path, limit: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def logs_of_its_own() -> None:
-    """Undo what an earlier test in this process has set up of logging."""
+def logs_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what an earlier test in this process has set up of logging; a logger may remember it."""
     structlog.reset_defaults()
+    monkeypatch.setattr("bus.acked.log", structlog.get_logger("bus"))
 
 
 @pytest.fixture
