@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -22,7 +21,7 @@ from bus.errors import BadLetter, BadMail, BusError, DecisionChanged
 from bus.halts import Halt, Halts, Watch
 from bus.poison import KILLED, MOST_STRIKES, Deaths, Unmarked, marked
 from bus.ports import Carrier, Consumer, Delivery
-from bus.publisher import publish_surely
+from bus.publisher import publish_or_leave, publish_surely
 from bus.structured import structlog
 from bus.subjects import MAIL_STREAM
 from bus.table import Table
@@ -273,8 +272,7 @@ class PerformerLoop:
             mission = subjects.mission_of(letter.subject)
             halt = await Watch(self._halts, self.table, self.carrier, mission).look()
             if halt is None or not halt.final:
-                with suppress(DecisionChanged):  # somebody has complained in our name: heard is heard
-                    await publish_surely(self.carrier, letter)
+                await publish_or_leave(self.carrier, letter)
         await publish_surely(self.carrier, deadletters.copy_of(name, stored, dead))
 
 

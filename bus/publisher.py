@@ -52,6 +52,18 @@ async def publish_surely(carrier: Carrier, message: Outgoing, *, patient: bool =
         message = squatted
 
 
+async def publish_or_leave(carrier: Carrier, message: Outgoing) -> None:
+    """Publish a message, or leave what stands under its id in our own name: only our own account wrote it.
+
+    Raises:
+        NotPermitted, PublishRefused: as `publish_surely`.
+    """
+    try:
+        await publish_surely(carrier, message)
+    except DecisionChanged as error:
+        log.critical("letter.disputed", subject=message.subject, error=str(error))
+
+
 async def _compare(carrier: Carrier, message: Outgoing, seq: int) -> Outgoing | None:
     """Return None if the log holds this letter, or the letter under an id that nobody occupies."""
     stream = stream_of(message.subject) or MAIL_STREAM

@@ -21,7 +21,7 @@ from bus.deadletters import copy_of
 from bus.envelope import Cause, Mail, Outgoing, Stored, cause_of, digest, open_mail, seal
 from bus.errors import BadMail, BlobMismatch
 from bus.ports import Carrier, Delivery
-from bus.publisher import publish_surely
+from bus.publisher import publish_or_leave, publish_surely
 from bus.structured import structlog
 from bus.subjects import COMPANY, MAIL_STREAM, Filter
 from bus.table import CHECKPOINT, Checkpoint, Table
@@ -150,14 +150,14 @@ class Clock:
     async def _bury(self, stored: Stored, dead: DeadLetter, mail: Mail | None) -> None:
         cause = cause_of(mail, stored.headers) if mail else cause_of_unreadable(stored, stored.time_ns)
         for letter in complaint(self._table, NAME, VERSION, stored, dead, cause):
-            await publish_surely(self._carrier, letter)
+            await publish_or_leave(self._carrier, letter)
         await publish_surely(self._carrier, copy_of(NAME, stored, dead))
 
     # -- ticking --------------------------------------------------------------------------------------
 
     async def _fire(self) -> None:
         while (wake := self._wakes.due(self._carrier.now_ns())) is not None:
-            await publish_surely(self._carrier, self._tick(wake))
+            await publish_or_leave(self._carrier, self._tick(wake))
             self._wakes.ticked(f"{wake.sender}/{wake.id}")
             self._since_checkpoint += 1
         if self._since_checkpoint >= max(_CHECKPOINT_EVERY, len(self._wakes)):
@@ -178,7 +178,7 @@ class Clock:
         position, fold = self._position, self._wakes.snapshot()
         checkpoint_id = digest("checkpoint", NAME, VERSION, position, fold.decode())
         letter = await checkpoints.make(self._carrier, NAME, VERSION, COMPANY, position, fold, checkpoint_id)
-        await publish_surely(self._carrier, letter)
+        await publish_or_leave(self._carrier, letter)
         self._since_checkpoint = 0
 
 
