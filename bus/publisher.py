@@ -11,7 +11,7 @@ from typing import Protocol
 
 from bus.acked import acked
 from bus.bounds import whole
-from bus.envelope import Outgoing, digest, version_of
+from bus.envelope import Outgoing, decided_at, digest, version_of
 from bus.errors import DecisionChanged
 from bus.ports import Behind, Carrier
 from bus.structured import structlog
@@ -75,6 +75,9 @@ async def _compare(carrier: Carrier, message: Outgoing, seq: int) -> Outgoing | 
     if stored.subject == message.subject and stream == MAIL_STREAM:
         address = parse_mail(message.subject)
         at = whole(message.headers.get("coo-at", "")) or 0
+        if 0 < decided_at(stored) < at:  # the mail is a second one under an id that was answered: that stands
+            log.warning("letter.answered_before", subject=message.subject, seq=seq)
+            return None
         raise DecisionChanged(address.sender, address.mission, seq, at, version_of(stored))
     log.critical("id.squatted", id=message.id, squatter=stored.subject, seq=seq)
     return message.under_id(digest(message.id, seq))

@@ -157,7 +157,7 @@ class Refold:
 
     def _remember(self, mailbox: str, decision: Decision) -> None:
         for letter in decision.letters:  # by what is on the wire; all contents would be too much to keep
-            self.expected[letter.headers["ce-id"]] = replace(letter, content=b"")
+            self.expected.setdefault(letter.headers["ce-id"], replace(letter, content=b""))
         if decision.dead is not None:
             self.dead[dead_id(mailbox, decision.stored.seq)] = decision.stored, decision.dead
 

@@ -127,6 +127,6 @@ def first_failure(process: str) -> None:
         play_taken(seed, process)
 
 
-@pytest.mark.parametrize(("seed", "process"), [(500_061, "qa"), (700_018, "clock")])
+@pytest.mark.parametrize(("seed", "process"), [(500_061, "qa"), (700_002, "coo"), (700_018, "clock")])
 def test_a_seed_that_failed_once_does_not_again(seed: int, process: str) -> None:
     play_taken(seed, process)
