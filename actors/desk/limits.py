@@ -12,8 +12,7 @@ from actors.desk.errors import DeskError, Exit
 from actors.desk.record import pages
 from actors.table import TABLE
 from bus import subjects
-from bus.envelope import digest, open_letter, open_mail
-from bus.errors import BadMail
+from bus.envelope import digest, open_letter, readable
 from bus.ports import Carrier
 from bus.publisher import publish_surely
 from bus.subjects import COMPANY, MAIL_STREAM
@@ -44,12 +43,9 @@ async def known_limits(carrier: Carrier) -> list[tuple[int, m.Limits]]:
     pattern = subjects.mail_filter(COMPANY, "budget", "limits", "ceo")
     async for page in pages(carrier, MAIL_STREAM, pattern):
         for stored in page:
-            try:
-                message = open_mail(TABLE, stored, stored.time_ns).message
-            except BadMail:
-                continue
-            if isinstance(message, m.Limits):
-                found.append((stored.seq, message))
+            mail = readable(TABLE, stored)
+            if mail is not None and isinstance(mail.message, m.Limits):
+                found.append((stored.seq, mail.message))
     return found
 
 

@@ -16,8 +16,8 @@ from actors.desk.limits import send_limits
 from actors.desk.storewatch import refusal
 from actors.table import TABLE
 from bus import subjects
-from bus.envelope import Stored, digest, open_letter, open_mail
-from bus.errors import BadMail, NotPermitted
+from bus.envelope import Stored, digest, open_letter, readable
+from bus.errors import NotPermitted
 from bus.ports import Carrier
 from bus.publisher import publish_surely
 from bus.subjects import COMPANY, MAIL_STREAM
@@ -155,11 +155,8 @@ async def _newest(carrier: Carrier) -> Stored | None:
 
 
 def _opened(stored: Stored) -> m.CompanySettings | None:
-    try:
-        message = open_mail(TABLE, stored, stored.time_ns).message
-    except BadMail:
-        return None
-    return message if isinstance(message, m.CompanySettings) else None
+    mail = readable(TABLE, stored)
+    return mail.message if mail is not None and isinstance(mail.message, m.CompanySettings) else None
 
 
 def overruled(company: m.CompanySettings, own: m.CompanySettings, origins: list[Origin]) -> str:
