@@ -239,9 +239,8 @@ def test_a_person_is_told_what_to_type_next(company: Company) -> None:
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert rest == ""
     assert errors.splitlines()[-1] == "coo: stopped"
-    text = "\n".join(said)
+    text = "\n".join([*said, rest])
     assert "Model      scripted — answers are canned and prices are invented" in text
     assert "Limits     $1.00 per mission · $20.00 per day · $200.00 per month" in text
     assert 'Try it:    coo mission "Write fizzbuzz"' in text
