@@ -43,7 +43,7 @@ class Terms(Message, frozen=True):
     """The limits of one mission, resolved from the configuration when it is sent.
 
     `models` names the model of each role. `max_rounds` bounds an engineer's fixes of one task,
-    `max_loops` what QA sends back in the whole mission, `max_mails` the mails of the COO. `ask_raise` lets
+    `max_loops` what QA sends back in the whole mission, `max_messages` what the COO is sent. `ask_raise` lets
     the COO ask for more money; `on_new_day` says whether a mission that waits for a day or month limit goes
     on by itself when the next one begins (UTC). `margin_percent` of the cap is kept back. `call_tokens`
     bounds the tokens of one call, prompt and answer, `role_tokens` those of all calls of a role. Of missions
@@ -58,7 +58,7 @@ class Terms(Message, frozen=True):
     on_new_day: Literal["resume", "wait"] = "wait"
     max_rounds: Whole = 3
     max_loops: Whole = 20
-    max_mails: Whole = 5_000
+    max_messages: Whole = msgspec.field(default=5_000, name="max_mails")
     max_tasks: Whole = 8
     deadline_s: Whole = 0
     pause_timeout_s: Whole = 86_400

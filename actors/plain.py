@@ -6,6 +6,7 @@ obeyed: control characters (C0, C1, DEL), what reorders text, and what has no wi
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _OBEYED = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
@@ -47,3 +48,37 @@ def harmless(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return text.replace("\r\n", "\n").translate(_SHOWN)
+
+
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, …: titles, clipboard, links
+    r"|\x1b[ -/]*[0-~]?"
+    r"|\x9b[0-?]*[ -/]*[@-~]"
+)
+_HIDDEN = frozenset({"Cc", "Cf", "Cs"})
+_BREAKS = frozenset({"Zl", "Zp"})
+
+
+def plain(text: str, limit: int = 200) -> str:
+    """Return foreign text as one harmless line of at most `limit` characters."""
+    line = " ".join(_stripped(text).split())
+    return line if len(line) <= limit else line[: max(0, limit - 1)] + "…"
+
+
+def plain_lines(text: str) -> str:
+    """Return foreign text without escape sequences and control characters; line breaks and tabs stay."""
+    return _stripped(text)
+
+
+def _stripped(text: str) -> str:
+    return "".join(map(_character, _ESCAPES.sub("", text.replace("\r\n", "\n"))))
+
+
+def _character(character: str) -> str:
+    if character in "\n\t":
+        return character
+    category = unicodedata.category(character)
+    if category in _BREAKS:
+        return " "
+    return "" if category in _HIDDEN else character

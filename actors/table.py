@@ -6,33 +6,58 @@ Subjects, consumers, permissions and the server's configuration follow from it.
 from __future__ import annotations
 
 from actors import messages as m
-from bus.authority import OPERATOR
-from bus.halts import Halts
-from bus.table import Buried, Checkpoint, Error, Mailbox, Released, Row, Table, rows
+from bus.table import Halts, Mailbox, Row, Table, own_rows, rows
+
+
+def _model_of(role: str) -> Mailbox:
+    """Return the mailbox of a role's model, which lives in the role's own process."""
+    return Mailbox(
+        name=f"model-{role}",
+        process=role,
+        orders=("call",),
+        served_by="actors.performers.model.calls:loop",
+        needs=("model",),
+    )
+
+
+CALLERS = ("coo", "engineer", "qa")
+"""Roles that have a model of their own."""
 
 MAILBOXES = (
-    Mailbox(name="coo", process="coo"),
-    Mailbox(name="model-coo", process="coo", orders=("call",)),
-    Mailbox(name="engineer", process="engineer"),
-    Mailbox(name="model-engineer", process="engineer", orders=("call",)),
-    Mailbox(name="qa", process="qa"),
-    Mailbox(name="model-qa", process="qa", orders=("call",)),
-    Mailbox(name="budget", process="budget", per="company"),
-    Mailbox(name="approval", process="approval"),
-    Mailbox(name="sandbox", process="sandbox", orders=("execute",)),
-    Mailbox(name="clock", process="clock", orders=("wake", "close"), per="company"),
+    Mailbox(name="coo", process="coo", served_by="actors.roles.coo.role:ROLE"),
+    _model_of("coo"),
+    Mailbox(name="engineer", process="engineer", served_by="actors.roles.engineer:ROLE"),
+    _model_of("engineer"),
+    Mailbox(name="qa", process="qa", served_by="actors.roles.qa:ROLE"),
+    _model_of("qa"),
+    Mailbox(name="budget", process="budget", per="company", served_by="actors.roles.budget.role:ROLE"),
+    Mailbox(name="approval", process="approval", served_by="actors.roles.approval:ROLE"),
+    Mailbox(
+        name="sandbox",
+        process="sandbox",
+        orders=("execute",),
+        served_by="actors.performers.programs:loop",
+        needs=("sandbox",),
+    ),
+    Mailbox(
+        name="clock",
+        process="clock",
+        orders=("wake", "close"),
+        per="company",
+        served_by="actors.performers.clock:loop",
+    ),
 )
 
 TOLD_OF_THE_END = ("budget", "engineer", "qa", "approval", "clock")
 """Whoever may still work for a mission when it ends."""
 
 _WORKERS = ("engineer", "qa")
-_MODELS = ("model-coo", "model-engineer", "model-qa")
+_MODELS = tuple(f"model-{role}" for role in CALLERS)
 _SLEEPERS = ("coo", "approval", "budget")
 
 
 def _rows() -> tuple[Row, ...]:
-    table = [
+    return (
         *rows("mission", "ceo", "coo", m.Mission),
         *rows("control", "ceo", "coo", m.Control),
         *rows("limits", "ceo", "budget", m.Limits),
@@ -66,22 +91,20 @@ def _rows() -> tuple[Row, ...]:
         *rows("status", "coo", "ceo", m.Status),
         *rows("wake", _SLEEPERS, "clock", m.Wake),
         *rows("tick", "clock", _SLEEPERS, m.Tick),
-        *rows("error", [mailbox.name for mailbox in MAILBOXES], "coo", Error),
-    ]
-    roles = [mailbox.name for mailbox in MAILBOXES if not mailbox.orders]
-    table += rows("buried", OPERATOR, roles, Buried)
-    table += rows("released", OPERATOR, roles, Released)
-    for model in _MODELS:
-        role = model.removeprefix("model-")
+        *own_rows(MAILBOXES, "coo"),
+    )
+
+
+def _calls() -> tuple[Row, ...]:
+    """Return the rows between a role and its model."""
+    table: list[Row] = []
+    for role, model in zip(CALLERS, _MODELS, strict=True):
         table += rows("call", role, model, m.Call)
         table += rows("reply", model, role, m.Reply)
-    for mailbox in MAILBOXES:
-        if not mailbox.orders or mailbox.name == "clock":
-            table += rows("checkpoint", mailbox.name, mailbox.name, Checkpoint)
     return tuple(table)
 
 
-TABLE = Table(rows=_rows(), mailboxes=MAILBOXES, people=("ceo",), errors_to="coo")
+TABLE = Table(rows=(*_rows(), *_calls()), mailboxes=MAILBOXES, people=("ceo",), errors_to="coo")
 
 HALTS = Halts(
     sender="coo",

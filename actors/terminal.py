@@ -29,11 +29,11 @@ class Terminal(io.TextIOBase):
         self._lost: OSError | None = None
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]
+    def encoding(self) -> str:  # type: ignore[override]  # TextIOBase has attributes here
         return self._encoding
 
     @property
-    def errors(self) -> str:  # type: ignore[override]
+    def errors(self) -> str:  # type: ignore[override]  # TextIOBase has attributes here
         return "replace"
 
     @property
@@ -109,7 +109,7 @@ def open_terminal() -> None:
 def _terminal(stream: TextIO | None, fd: int) -> TextIO:
     if isinstance(stream, Terminal):
         return stream
-    return Terminal(fd, (stream.encoding if stream else None) or "utf-8")  # type: ignore[return-value]
+    return Terminal(fd, (stream.encoding if stream else None) or "utf-8")  # type: ignore[return-value]  # it has all that is used of a TextIO
 
 
 def write_raw(stream: TextIO, content: bytes) -> None:

@@ -26,18 +26,19 @@ from typing import Any
 from nats.aio.client import Client
 
 from actors import messages as m
-from actors.datadir import DataDir
-from actors.reference import CONF
-from actors.server import NatsServer, find
+from actors.host.datadir import DataDir
+from actors.host.nats.conf import CONF
+from actors.host.nats.server import NatsServer, find
 from actors.table import TABLE
-from bus import setup, subjects
-from bus.authority import principals, variable
+from bus import subjects
 from bus.envelope import Cause, open_letter, seal
-from bus.hints import Hints
 from bus.jetstream import connect
-from bus.publisher import publish_surely
+from bus.loops.hints import Hints
+from bus.loops.publisher import publish_surely
+from bus.server import setup
+from bus.server.authority import principals, variable
+from bus.server.topology import topology
 from bus.subjects import MAIL_STREAM
-from bus.topology import topology
 from config.settings import load
 from config.split import part
 
@@ -230,9 +231,9 @@ async def main() -> None:
 
 def _compare(url: str, passwords: dict[str, str], seconds: float, folder: str) -> dict[str, Any]:
     config = Path(folder) / "budget.json"
-    config.write_bytes(part(load(), "budget"))
+    config.write_bytes(part(load(), "budget", TABLE.needs_of("budget")))
     guard = subprocess.Popen(
-        [sys.executable, "-m", "actors.process", "budget", "--server", url, "--config", str(config)],
+        [sys.executable, "-m", "actors.process.main", "budget", "--server", url, "--config", str(config)],
         env={**os.environ, variable("budget"): passwords["budget"]},
         stderr=subprocess.DEVNULL,
     )

@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from actors import messages as m
-from actors.datadir import DataDir
-from actors.desk import launch
-from actors.desk.connection import session
-from actors.held import Held
+from actors.host import launch
+from actors.host.datadir import DataDir
+from actors.host.session import session
+from actors.process.held import Held
 from actors.table import TABLE
 from bus.envelope import open_letter
 from bus.jetstream import JetStreamCarrier

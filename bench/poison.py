@@ -1,10 +1,10 @@
 """What one per cent of poison costs healthy traffic, beside the same traffic without any.
 
-    python bench/poison.py --mails 3000 --rounds 5
+    python bench/poison.py --messages 3000 --rounds 5
 
 Poison is mail on which the role raises: it is refused with an error letter and a copy in the dead letters. In
 each round the gate's mailbox is filled, then one process of it serves what is there; rounds with and without
-poison take turns on one nats-server. Prints healthy mails a second of both, and what poison costs: as the
+poison take turns on one nats-server. Prints healthy messages a second of both, and what poison costs: as the
 median of neighbouring rounds, and from the best of each, since a busy machine only ever makes rounds slower;
 and the least processor time that the process used for a healthy mail, its start included.
 """
@@ -25,20 +25,20 @@ import msgspec
 import psutil
 
 from actors import messages as m
-from actors.datadir import DataDir
-from actors.reference import CONF
+from actors.host.datadir import DataDir
+from actors.host.nats.conf import CONF
+from actors.host.nats.server import NatsServer, find
+from actors.process.strikes import Strikes
 from actors.roles.approval import ROLE
-from actors.server import NatsServer, find
-from actors.strikes import Strikes
 from actors.table import TABLE
-from bus import setup
-from bus.authority import principals, variable
 from bus.envelope import Mail, open_letter
 from bus.fold import Role, Step
 from bus.jetstream import JetStreamCarrier, connect
-from bus.loop import RoleLoop
+from bus.loops.role import RoleLoop
+from bus.server import setup
+from bus.server.authority import principals, variable
+from bus.server.topology import topology
 from bus.subjects import DLQ_STREAM, MAIL_STREAM
-from bus.topology import topology
 
 MISSIONS = 200
 POISON_EVERY = 100
@@ -48,7 +48,7 @@ SERVE = "serve"
 def handle(state: msgspec.Struct, mail: Mail) -> Step:
     if isinstance(mail.message, m.Decision) and mail.message.note == "poison":
         raise ValueError("poison")
-    return ROLE.handle(state, mail)  # type: ignore[arg-type]
+    return ROLE.handle(state, mail)
 
 
 async def serve(url: str, strikes: str) -> None:
@@ -57,13 +57,13 @@ async def serve(url: str, strikes: str) -> None:
     await RoleLoop(role, TABLE, carrier, deaths=Strikes(Path(strikes))).run(asyncio.Event())
 
 
-async def fill(ceo: JetStreamCarrier, word: str, mails: int, poison: bool) -> tuple[int, int]:
-    """Fill the mailbox; return the first sequence and how many mails are healthy."""
+async def fill(ceo: JetStreamCarrier, word: str, messages: int, poison: bool) -> tuple[int, int]:
+    """Fill the mailbox; return the first sequence and how many messages are healthy."""
     sick = 0
     first = 0
-    for start in range(0, mails, 250):
+    for start in range(0, messages, 250):
         letters = []
-        for n in range(start, min(start + 250, mails)):
+        for n in range(start, min(start + 250, messages)):
             is_sick = poison and n % POISON_EVERY == POISON_EVERY // 2
             sick += is_sick
             note = "poison" if is_sick else ""
@@ -81,7 +81,7 @@ async def fill(ceo: JetStreamCarrier, word: str, mails: int, poison: bool) -> tu
             )
         acks = await asyncio.gather(*map(ceo.publish, letters))
         first = first or min(ack.seq for ack in acks)
-    return first, mails - sick
+    return first, messages - sick
 
 
 async def rate(ceo: JetStreamCarrier, start: int, healthy: int) -> float:
@@ -103,10 +103,10 @@ async def until_dead(ceo: JetStreamCarrier, wanted: int) -> None:
             while page := await ceo.read(DLQ_STREAM, "coo.dlq.>", start):
                 count, start = count + len(page), page[-1].seq + 1
             await asyncio.sleep(0.05)
-    assert count == wanted, f"{count} dead letters for {wanted} poisoned mails"
+    assert count == wanted, f"{count} dead letters for {wanted} poisoned messages"
 
 
-async def play(mails: int, rounds: int, folder: Path) -> dict[str, object]:
+async def play(messages: int, rounds: int, folder: Path) -> dict[str, object]:
     data_dir = DataDir(folder / "company")
     data_dir.create()
     passwords = data_dir.credentials(principals(TABLE))
@@ -120,14 +120,14 @@ async def play(mails: int, rounds: int, folder: Path) -> dict[str, object]:
         ceo = await connect(server.url, user="ceo", password=passwords["ceo"])
         for number in range(rounds * 2 + 1):
             poison = number % 2 == 0
-            start, healthy = await fill(ceo, f"r{number}", mails, poison)
+            start, healthy = await fill(ceo, f"r{number}", messages, poison)
             argv = [sys.executable, __file__, SERVE, server.url, str(data_dir.strikes("approval"))]
             process = await asyncio.create_subprocess_exec(
                 *argv, env={**os.environ, **env}, stdout=asyncio.subprocess.DEVNULL
             )
             try:
                 found = await rate(ceo, start, healthy)
-                dead += mails - healthy
+                dead += messages - healthy
                 await until_dead(ceo, dead)
                 spent = psutil.Process(process.pid).cpu_times()
             finally:
@@ -160,11 +160,11 @@ def main() -> None:
         asyncio.run(serve(*sys.argv[2:]))
         return
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--mails", type=int, default=2000)
+    parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="coo-poison-") as folder:
-        print(json.dumps(asyncio.run(play(options.mails, options.rounds, Path(folder))), indent=2))
+        print(json.dumps(asyncio.run(play(options.messages, options.rounds, Path(folder))), indent=2))
 
 
 if __name__ == "__main__":

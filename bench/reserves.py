@@ -26,16 +26,16 @@ from budget import _client as hold_and_settle
 from budget import _spread as spread
 
 from actors import messages as m
-from actors.datadir import DataDir
-from actors.desk.guardmail import read_books
-from actors.reference import CONF
-from actors.server import NatsServer, find
+from actors.host.datadir import DataDir
+from actors.host.nats.conf import CONF
+from actors.host.nats.server import NatsServer, find
+from actors.projections.guard import read_books
+from actors.roles.budget.waiting import MOST_OF_MISSION
 from actors.table import TABLE
-from actors.waiting import MOST_OF_MISSION
-from bus.authority import principals, variable
 from bus.envelope import Cause, open_letter, seal
 from bus.jetstream import connect
-from bus.publisher import publish_surely
+from bus.loops.publisher import publish_surely
+from bus.server.authority import principals, variable
 from config.settings import load
 from config.split import part
 
@@ -101,9 +101,9 @@ def cpu_s(pid: int) -> float:
 
 def compare(url: str, passwords: dict[str, str], seconds: float, folder: str) -> dict[str, Any]:
     config = Path(folder) / "budget.json"
-    config.write_bytes(part(load(), "budget"))
+    config.write_bytes(part(load(), "budget", TABLE.needs_of("budget")))
     guard = subprocess.Popen(
-        [sys.executable, "-m", "actors.process", "budget", "--server", url, "--config", str(config)],
+        [sys.executable, "-m", "actors.process.main", "budget", "--server", url, "--config", str(config)],
         env={**os.environ, variable("budget"): passwords["budget"]},
         stderr=subprocess.DEVNULL,
     )

@@ -1,7 +1,7 @@
 """How soon a killed guard answers again, behind a long log: `python bench/restart.py`.
 
-A real guard decides `--entries` mails on a real nats-server (a hold is three: reserve, sent, settle) and is
-killed. Measured is from the start of the next process to its first answer in the log, and, beside it, the
+A real guard decides `--entries` messages on a real nats-server (a hold is three: reserve, sent, settle) and
+is killed. Measured is from the start of the next process to its first answer in the log, and, beside it, the
 same on a log that has nothing but that one question.
 """
 
@@ -22,22 +22,23 @@ from typing import Any
 import msgspec
 
 from actors import messages as m
-from actors.datadir import DataDir
-from actors.reference import CONF
-from actors.server import NatsServer, find
+from actors.host.datadir import DataDir
+from actors.host.nats.conf import CONF
+from actors.host.nats.server import NatsServer, find
 from actors.table import TABLE
-from bus import setup, subjects
-from bus.authority import principals, variable
+from bus import subjects
 from bus.envelope import Stored, open_letter
 from bus.jetstream import JetStreamCarrier, connect
+from bus.server import setup
+from bus.server.authority import principals, variable
+from bus.server.topology import topology
 from bus.subjects import COMPANY, MAIL_STREAM
-from bus.topology import topology
 from config.settings import load
 from config.split import part
 
 ROUNDS = 5
 HOLDS = 24
-"""Holds of a mission: with its opening and closing, 74 mails."""
+"""Holds of a mission: with its opening and closing, 74 messages."""
 
 _AT_ONCE = 40
 """Missions that are under way at a time."""
@@ -49,7 +50,7 @@ class Bench:
     def __init__(self, url: str, passwords: dict[str, str], folder: Path) -> None:
         self._url, self._passwords = url, passwords
         self._config = folder / "budget.json"
-        self._config.write_bytes(part(load(), "budget"))
+        self._config.write_bytes(part(load(), "budget", TABLE.needs_of("budget")))
         self._carriers: dict[str, JetStreamCarrier] = {}
         self._ids = 0
 
@@ -64,7 +65,7 @@ class Bench:
 
     async def guard(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "actors.process", "budget"),
+            *(sys.executable, "-m", "actors.process.main", "budget"),
             *("--server", self._url, "--config", str(self._config)),
             env={**os.environ, variable("budget"): self._passwords["budget"]},
             stderr=asyncio.subprocess.DEVNULL,
@@ -84,7 +85,7 @@ class Bench:
         return (await self._carriers[principal].publish(letter)).seq
 
     async def fill(self, entries: int) -> int:
-        """Write the mails of as many missions as it takes, and return the last one's sequence."""
+        """Write the messages of as many missions as it takes, and return the last one's sequence."""
         limits = m.Limits(day_microusd=10**14, month_microusd=10**14, mission_microusd=10**9)
         await self.say("ceo", "ceo", COMPANY, limits)
         done = last = 0
@@ -149,7 +150,7 @@ async def measure(entries: int, rounds: int) -> dict[str, Any]:
             newest = await bench.last(subjects.mail(f"full-{rounds - 1}", "coo", "opened", "budget"))
             await bench.close()
     return {
-        "mails": entries,
+        "messages": entries,
         "mails_per_s": round(entries / filled_s),
         "log_messages": newest.seq if newest else 0,
         "empty_s": round(statistics.median(empty), 3),

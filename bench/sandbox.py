@@ -17,9 +17,9 @@ from pathlib import Path
 # This file has the name of the package it measures.
 sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
 
-import docker  # noqa: E402
+import docker
 
-from sandbox import Backend, Order, Policy, choose_backend  # noqa: E402
+from sandbox import Backend, Order, Policy, choose_backend
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 11
 AT_ONCE = 8

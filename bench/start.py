@@ -22,18 +22,19 @@ from pathlib import Path
 from typing import Any
 
 from actors import messages as m
-from actors.datadir import DataDir
-from actors.desk.order import Order, Wish, publish, resolve
-from actors.desk.record import Record, pages
-from actors.server import NatsServer
-from actors.serverbinary import configuration_file, find
+from actors.desk.mission import Order, Wish, publish, resolve
+from actors.host.datadir import DataDir
+from actors.host.nats.binary import configuration_file, find
+from actors.host.nats.server import NatsServer
+from actors.projections.record import Record
 from actors.table import TABLE
-from bus import setup
-from bus.authority import principals, variable
 from bus.envelope import Outgoing, Stored, open_mail
 from bus.jetstream import JetStreamCarrier, connect
+from bus.reading import pages
+from bus.server import setup
+from bus.server.authority import principals, variable
+from bus.server.topology import topology
 from bus.subjects import MAIL_STREAM
-from bus.topology import topology
 from config.settings import load
 from config.split import part
 
@@ -88,11 +89,11 @@ def helps(rounds: int) -> list[tuple[str, str, str, str]]:
     coo = [
         *PYTHON,
         "-c",
-        "import sys; sys.argv[0]='coo'; from actors.desk.entry import main; main()",
+        "import sys; sys.argv[0]='coo'; from actors.cli.entry import main; main()",
         "--help",
     ]
-    bare = median_ms(lambda: subprocess.run([*PYTHON, "-c", "pass"], **quiet), rounds)  # type: ignore[call-overload]
-    took = median_ms(lambda: subprocess.run(coo, **quiet), rounds)  # type: ignore[call-overload]
+    bare = median_ms(lambda: subprocess.run([*PYTHON, "-c", "pass"], **quiet), rounds)
+    took = median_ms(lambda: subprocess.run(coo, **quiet), rounds)
     return [("coo --help", f"{took:.0f} ms", "< 250 ms", f"{bare:.0f} ms: python -c pass")]
 
 
@@ -123,10 +124,12 @@ async def actors_start(folder: Path, rounds: int) -> list[tuple[str, str, str, s
             bare.append(await _until_message(ceo, argv, {}, "coo.m.bench.coo.control.ceo", b""))
             order = _order()
             await publish(ceo, order)
-            argv = [*PYTHON, "-m", "actors.process", "coo", "--server", running.url, "--config", "-"]
+            argv = [*PYTHON, "-m", "actors.process.main", "coo", "--server", running.url, "--config", "-"]
             env = {variable("coo"): passwords["coo"]}
             subject = f"coo.m.{order.name}.budget.open.coo"
-            actor.append(await _until_message(ceo, argv, env, subject, part(load(), "coo")))
+            actor.append(
+                await _until_message(ceo, argv, env, subject, part(load(), "coo", TABLE.needs_of("coo")))
+            )
         await ceo.close()
     took, base = statistics.median(actor[1:]), statistics.median(bare[1:])
     line = f"{base:.0f} ms: a bare nats-py program that sends one"
@@ -165,7 +168,7 @@ async def _until_message(
 def company() -> Iterator[tuple[dict[str, Any], float]]:
     """Run `coo up --ephemeral`; give what it said when ready, and the milliseconds until then."""
     began_s = time.perf_counter()
-    argv = [*PYTHON, "-m", "actors.desk.main", "up", "--ephemeral", "--port", "auto", "--json"]
+    argv = [*PYTHON, "-m", "actors.cli.app", "up", "--ephemeral", "--port", "auto", "--json"]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     try:

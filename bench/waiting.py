@@ -25,18 +25,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import psutil  # type: ignore[import-untyped]
+import psutil
 from budget import measure, prepare
 
 from actors import messages as m
-from actors.datadir import DataDir
-from actors.reference import CONF
-from actors.server import NatsServer, find
+from actors.host.datadir import DataDir
+from actors.host.nats.conf import CONF
+from actors.host.nats.server import NatsServer, find
 from actors.table import TABLE
 from bus import subjects
-from bus.authority import principals, variable
 from bus.envelope import open_letter
 from bus.jetstream import JetStreamCarrier, connect
+from bus.server.authority import principals, variable
 from bus.subjects import MAIL_STREAM
 from config.settings import load
 from config.split import part
@@ -83,7 +83,7 @@ async def _say(
 
 def guard(url: str, passwords: dict[str, str], config: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "actors.process", "budget", "--server", url, "--config", str(config)],
+        [sys.executable, "-m", "actors.process.main", "budget", "--server", url, "--config", str(config)],
         env={**os.environ, variable("budget"): passwords["budget"]},
         stderr=subprocess.DEVNULL,
     )
@@ -176,7 +176,7 @@ async def _side(folder: Path, missions: int, stack: AsyncExitStack) -> Side:
     server = await stack.enter_async_context(starting)
     await prepare(server.url, passwords)
     config = folder / "budget.json"
-    config.write_bytes(part(load(), "budget"))
+    config.write_bytes(part(load(), "budget", TABLE.needs_of("budget")))
     return Side(missions, server.url, passwords, config)
 
 

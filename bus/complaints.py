@@ -71,7 +71,7 @@ def complaint(
             table,
             sender=mailbox,
             version=version,
-            to=table.errors_to,
+            to=table.hears(mailbox),
             mission=mission,
             message=error,
             cause=cause,

@@ -18,6 +18,7 @@ from bus.dataref import MAX_BODY_BYTES, is_dataref, ref_in
 from bus.envelope import Outgoing, Stored, base_headers, digest
 from bus.errors import BadMail, BlobMismatch, BusError
 from bus.ports import Carrier
+from bus.reading import every
 from bus.subjects import MAIL_STREAM, Address
 
 _ERROR_CHARS = 1_000
@@ -131,7 +132,9 @@ async def _original(carrier: Carrier, entry: Entry) -> tuple[Stored, Address]:
         )
     address = subjects.address_of(original.subject)
     if address is None:
-        raise ReplayRefused(f"message {original.seq} is no mail that could be replayed: its subject is wrong")
+        raise ReplayRefused(
+            f"message {original.seq} is not mail that could be replayed: its subject is wrong"
+        )
     if address.to != entry.mailbox:
         raise ReplayRefused(f"dead letter {entry.seq} was written by {entry.mailbox}, not by its addressee")
     return original, address
@@ -142,9 +145,6 @@ def _id_of(original: Stored) -> str:
 
 
 async def _replays(carrier: Carrier, original: Stored, address: Address) -> list[Stored]:
-    found: list[Stored] = []
-    wanted, start = _id_of(original), original.seq + 1
-    while page := await carrier.read(MAIL_STREAM, subjects.only(subjects.exactly(address)), start):
-        found += [stored for stored in page if stored.headers.get("coo-replay-of") == wanted]
-        start = page[-1].seq + 1
-    return found
+    pattern, wanted = subjects.only(subjects.exactly(address)), _id_of(original)
+    later = every(carrier, MAIL_STREAM, pattern, original.seq + 1)
+    return [stored async for stored in later if stored.headers.get("coo-replay-of") == wanted]

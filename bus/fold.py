@@ -68,8 +68,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Fold(Generic[S]):
     """The state of one role for one key (a mission, or the company), and the mail it has seen.
 
-    `buried` is what the log's burials say is to be skipped, and why, by sequence (`bus.burials`); `announced`
-    what the operator says of the role's versions (`bus.releases`).
+    `buried` is what the log's burials say is to be skipped, and why, by sequence (`bus.loops.burials`);
+    `announced` what the operator says of the role's versions (`bus.loops.releases`).
     """
 
     def __init__(
@@ -261,7 +261,7 @@ class Fold(Generic[S]):
 
         Raises:
             BuriedLater: the snapshot holds what a mail did that was buried since.
-            msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is no snapshot of this state.
+            msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not a snapshot of this state.
         """
         snapshot, state = self._decode(fold)
         if any(seq <= checkpoint.position and seq not in snapshot.buried for seq in self.buried):

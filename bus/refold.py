@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from bus import burials, checkpoints, releases, subjects
-from bus.alarms import quarantine_id
+from bus import subjects
 from bus.complaints import DeadLetter, Decision, cause_of_unreadable, complaint, misaddressed
 from bus.deadletters import dead_id
-from bus.envelope import Outgoing, Stored, open_mail
+from bus.envelope import Outgoing, Stored, digest, open_mail, version_of
 from bus.errors import BadMail, BuriedLater, NewerVersion
 from bus.fold import Fold, Role
+from bus.loops import burials, checkpoints, releases
+from bus.loops.alarms import quarantine_id
 from bus.subjects import COMPANY, Address
 from bus.table import CHECKPOINT, Checkpoint, Ref, Table
 
@@ -33,6 +34,9 @@ class TakenOver(NamedTuple):
     position: int
     seq: int
 
+
+_MOST_ORDINALS = 64
+"""Letters of one kind to one addressee that a version may have decided on one mail."""
 
 NEVER = TakenOver(0, 0)
 NOT_YET = TakenOver(2**63, 2**63)
@@ -54,6 +58,7 @@ class Refold:
         self.blob_of = blob_of
         self.whole_of = whole_of
         self.announced = releases.found_in(table, messages)
+        self.log = {stored.seq: stored for stored in messages}
         self.expected: dict[str, Outgoing] = {}
         self.dead: dict[str, tuple[Stored, DeadLetter]] = {}
         self.findings: list[Finding] = []
@@ -62,6 +67,7 @@ class Refold:
         self.alarms: set[str] = set()
         self.checkpoints = 0
         self.taken_over: dict[tuple[str, str], TakenOver] = {}
+        self.other_states: list[tuple[Stored, str, str]] = []
 
     def find(self, stored: Stored, why: str) -> None:
         self.found.add(stored.seq)
@@ -90,7 +96,7 @@ class Refold:
             fold = self._compare(role, key, claims.pop(stored.seq, []), fold)
         for left in claims.values():
             for stored, _ in left:
-                self.find(stored, "a checkpoint of a position that is no mail of its mailbox")
+                self.find(stored, "a checkpoint of a position that is not mail of its mailbox")
 
     def _claims(self, role: Role[Any], mail: Sequence[Stored]) -> dict[int, list[tuple[Stored, Checkpoint]]]:
         """Return the checkpoints among a key's mail, by the position they claim, lower versions first."""
@@ -127,6 +133,12 @@ class Refold:
                     )
                     continue
                 lower = self._lower(role, checkpoint, content, fold.buried)
+                if lower is None:
+                    self.find(
+                        stored, f"a checkpoint of version {checkpoint.version} whose state cannot be read"
+                    )
+                elif not _is_fold(lower.snapshot(), fold):
+                    self.other_states.append((stored, role.name, key))
                 continue
             self.checkpoints += 1
             if _is_fold(content, fold):
@@ -137,6 +149,14 @@ class Refold:
             else:
                 self.find(stored, f"a checkpoint that is not the fold at {checkpoint.position}")
         return fold
+
+    def find_other_states(self) -> None:
+        """Name lower versions' checkpoints that are not the fold, where this one took over no such state."""
+        for stored, role, key in self.other_states:
+            if (role, key) not in self.taken_over:
+                self.find(
+                    stored, "a checkpoint of a lower version that is not the fold, and none took it over"
+                )
 
     def _lower(
         self, role: Role[Any], checkpoint: Checkpoint, content: bytes, buried: Mapping[int, str]
@@ -194,3 +214,33 @@ def _is_fold(content: bytes, fold: Fold[Any]) -> bool:
 
 def key_of(table: Table, role: str, address: Address) -> str:
     return COMPANY if table.mailbox(role).per == "company" else address.mission
+
+
+def follows(letter: Stored, mail: Stored | None) -> bool:
+    """Say whether a letter can answer a mail in whatever version: it names it, and its id follows from it."""
+    address = subjects.address_of(letter.subject)
+    if address is None or mail is None or subjects.parts_of(mail.subject).to != address.sender:
+        return False
+    unreadable = cause_of_unreadable(mail, mail.time_ns)
+    names = {f"{unreadable.sender}/{one}" for one in (mail.headers.get("ce-id", ""), unreadable.id)}
+    asked_by, _, mail_id = letter.headers.get("coo-cause", "").partition("/")
+    parts = (address.mission, asked_by, mail_id, address.sender, address.to, address.kind)
+    ids = {digest(*parts, n) for n in range(_MOST_ORDINALS)}
+    return f"{asked_by}/{mail_id}" in names and letter.headers.get("ce-id") in ids
+
+
+def older_only(
+    messages: Sequence[Stored], table: Table, roles: Mapping[str, Role[Any]]
+) -> list[tuple[str, str]]:
+    """Return the keys for which only lower versions of their role have written."""
+    newest: dict[tuple[str, str], int] = {}
+    for stored in messages:
+        address = subjects.address_of(stored.subject)
+        if address is None or address.sender not in roles:
+            continue
+        key = (address.sender, key_of(table, address.sender, address))
+        version = version_of(stored)
+        if (checkpoint := checkpoints.read(table, stored)) is not None:
+            version = checkpoint.version
+        newest[key] = max(newest.get(key, 0), version)
+    return [key for key, version in newest.items() if 0 < version < roles[key[0]].version]

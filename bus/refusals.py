@@ -23,7 +23,7 @@ _TTL = re.compile(r"never|[1-9][0-9]*[smh]?", re.ASCII)
 
 
 def is_permitted(allowed: Sequence[str], subject: str) -> bool:
-    """Say whether a publisher may write to a subject; an empty token is no subject, a wildcard is a token."""
+    """Say whether a publisher may write to a subject; a wildcard is a token, an empty one is none."""
     return all(subject.split(".")) and any(matches(pattern, subject) for pattern in allowed)
 
 
@@ -48,7 +48,7 @@ def refusal(stream: str, messages: Sequence[Stored], subject: str, raw: bytes) -
 
 
 def refusal_of_new(last_id: str, raw: bytes) -> str:
-    """Return why a stream does not store a message that is no copy; "" if it does."""
+    """Return why a stream does not store a message that is not a copy; "" if it does."""
     if (header_in(raw, "Nats-Expected-Last-Msg-Id") or last_id) != last_id:
         return "wrong last message id"
     return next((f"{name} is disabled" for name in _DISABLED_LATE if header_in(raw, name)), "")

@@ -8,9 +8,8 @@ what is decided on it before the end is known there, and the answer to that. A l
 from __future__ import annotations
 
 from bus.envelope import Mail, Stored, decided_at
-from bus.halts import Halts
 from bus.subjects import Address
-from bus.table import CHECKPOINT, ERROR, Table
+from bus.table import CHECKPOINT, ERROR, Halts, Table
 
 MOST_STEPS = 3
 """From what was there before the end: the drop for an earlier pause, the order again, its drop for good."""

@@ -6,7 +6,7 @@ and the reference are derived from it; nothing else in the project names a subje
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -21,6 +21,9 @@ CHECKPOINT = "checkpoint"
 ERROR = "error"
 BURIED = "buried"
 RELEASED = "released"
+
+ADMIN, OPERATOR, SUPERVISOR = "admin", "operator", "supervisor"
+"""Who are no actors: who makes the topology, the person who buries and replays, and who gives back mail."""
 
 
 class Ref(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +63,7 @@ class Buried(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Released(msgspec.Struct, frozen=True, kw_only=True):
-    """The operator announces that there is this version of the mailbox's role (`bus.releases`)."""
+    """The operator announces that there is this version of the mailbox's role (`bus.loops.releases`)."""
 
     version: Whole
 
@@ -89,14 +92,44 @@ class Row:
 class Mailbox:
     """An addressee with a durable consumer, and the process it lives in.
 
-    `orders` are the kinds the consumer delivers; empty means all. `per` says what a role's state is
-    keyed by.
+    `orders` are the kinds the consumer delivers; empty means all, and that a role decides it. `per` says what
+    a role's state is keyed by. `served_by` is what serves it, as "module:NAME": a role, or for orders a
+    function that returns a loop. `needs` names the parts of the settings that its process is handed.
     """
 
     name: str
     process: str
     orders: tuple[str, ...] = ()
     per: Literal["mission", "company"] = "mission"
+    served_by: str = ""
+    needs: tuple[str, ...] = ()
+
+    @property
+    def is_role(self) -> bool:
+        return not self.orders
+
+    @property
+    def checkpoints(self) -> bool:
+        """Whether it keeps a state of its own in the log."""
+        return self.is_role or self.per == "company"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halts:
+    """Which mail says that a mission is paused or over.
+
+    `kind` from `sender` to `to` carries the state; `at` gives the sequence it was decided at, and readers
+    take the greatest; `halted` says whether work stops, `final` whether for good. `end` is the kind by which
+    `sender` tells a mailbox that a mission is over.
+    """
+
+    sender: str
+    to: str
+    kind: str
+    at: Callable[[msgspec.Struct], int]
+    halted: Callable[[msgspec.Struct], bool]
+    final: Callable[[msgspec.Struct], bool]
+    end: str = ""
 
 
 def rows(
@@ -108,11 +141,23 @@ def rows(
             yield Row(kind=kind, sender=sender, to=addressee, message=message)
 
 
+def own_rows(mailboxes: Iterable[Mailbox], errors_to: str) -> Iterable[Row]:
+    """Write the rows that every mailbox has: what it says of its dead letters, and what its loop needs."""
+    for mailbox in mailboxes:
+        yield Row(kind=ERROR, sender=mailbox.name, to=errors_to, message=Error)
+        if mailbox.is_role:
+            yield Row(kind=BURIED, sender=OPERATOR, to=mailbox.name, message=Buried)
+            yield Row(kind=RELEASED, sender=OPERATOR, to=mailbox.name, message=Released)
+        if mailbox.checkpoints:
+            yield Row(kind=CHECKPOINT, sender=mailbox.name, to=mailbox.name, message=Checkpoint)
+
+
 @dataclass(frozen=True)
 class Table:
     """Every kind, every mailbox, every principal of a company.
 
-    `errors_to` is the mailbox that hears of dead letters, `people` the principals without a consumer.
+    `errors_to` hears of dead letters, unless a mailbox has a row that says who hears of its own; `people` are
+    the principals without a consumer.
     """
 
     rows: tuple[Row, ...]
@@ -137,6 +182,22 @@ class Table:
     def processes(self) -> tuple[str, ...]:
         """The actor processes, in the order of their first mailbox."""
         return tuple(dict.fromkeys(mailbox.process for mailbox in self.mailboxes))
+
+    @cached_property
+    def roles(self) -> tuple[str, ...]:
+        return tuple(mailbox.name for mailbox in self.mailboxes if mailbox.is_role)
+
+    @cached_property
+    def _hears(self) -> dict[str, str]:
+        return {row.sender: row.to for row in self.rows if row.kind == ERROR}
+
+    def hears(self, mailbox: str) -> str:
+        """Return who is told of a mailbox's dead letters."""
+        return self._hears.get(mailbox, self.errors_to)
+
+    def needs_of(self, process: str) -> tuple[str, ...]:
+        """Return the parts of the settings that a process is handed."""
+        return tuple(dict.fromkeys(need for mailbox in self.mailboxes_of(process) for need in mailbox.needs))
 
     def mailbox(self, name: str) -> Mailbox:
         return self._mailboxes[name]

@@ -15,17 +15,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bus import checkpoints, subjects
-from bus.alarms import halt_id
+from bus import subjects
 from bus.deadletters import copy_of, dead_id, entry_of
 from bus.envelope import Mail, Stored, decided_at, digest, open_mail, version_of
 from bus.errors import BadMail
 from bus.fold import Role
-from bus.halts import Halts
-from bus.refold import NEVER, NOT_YET, Finding, Refold, key_of
+from bus.loops import checkpoints
+from bus.loops.alarms import halt_id
+from bus.refold import NEVER, NOT_YET, Finding, Refold, follows, key_of, older_only
 from bus.silence import Silence
 from bus.subjects import Address
-from bus.table import CHECKPOINT, ERROR, Error, Ref, Table
+from bus.table import CHECKPOINT, ERROR, Error, Halts, Ref, Table
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,9 +63,6 @@ class Performers(NamedTuple):
 
 
 UNKNOWN = Performers()
-_MOST_ORDINALS = 64
-"""Letters of one kind to one addressee that a version may have decided on one mail."""
-
 _COPIED = ("coo-dlq-subject", "coo-dlq-seq", "coo-dlq-reason")
 
 
@@ -103,15 +100,17 @@ class _Verifier(Refold):
                 self.find(stored, f"mail that nobody takes: {error}")
                 continue
             name = _name(address, stored.headers.get("ce-id") or f"none at {stored.seq}")
-            if (first := self.seen.setdefault(name, stored)) is not stored:
-                if first.seq in self.found:
-                    self.find(stored, f"a copy of message {first.seq}, which is not explained")
-                elif (first.subject, first.body) == (stored.subject, stored.body):
-                    self.copies.append(stored.seq)
-                else:
-                    self.find(stored, f"the id of message {first.seq} on another message")
-            elif not self._is_replay(stored, address):
-                self._explain_one(stored, mail, address)
+            first = self.seen.get(name)
+            if first is None or (first.seq in self.found and _said(first) != _said(stored)):
+                self.seen[name] = stored  # whoever took its id before it says nothing of this one
+                if not self._is_replay(stored, address):
+                    self._explain_one(stored, mail, address)
+            elif first.seq in self.found:
+                self.find(stored, f"a copy of message {first.seq}, which is not explained")
+            elif _said(first) == _said(stored):
+                self.copies.append(stored.seq)
+            else:
+                self.find(stored, f"the id of message {first.seq} on another message")
 
     def _explain_one(self, stored: Stored, mail: Mail, address: Address) -> None:
         if address.kind != CHECKPOINT and address.sender in self.roles:
@@ -166,18 +165,13 @@ class _Verifier(Refold):
             self.find(stored, f"{address.sender} decides another letter here")
 
     def _is_older(self, stored: Stored, address: Address) -> bool:
-        """Say whether a letter answers mail that this version took over as decided by a version there was.
-
-        In every version its id follows from that mail.
-        """
+        """Say whether a letter answers mail that this version took over as decided by a version there was."""
         key = key_of(self.table, address.sender, address)
         end = self.taken_over.get((address.sender, key), NEVER)
         if decided_at(stored) > end.position or stored.seq >= end.seq:
             return False
-        asked_by, _, mail_id = stored.headers.get("coo-cause", "").partition("/")
-        parts = (address.mission, asked_by, mail_id, address.sender, address.to, address.kind)
-        ids = {digest(*parts, n) for n in range(_MOST_ORDINALS)}
-        return stored.headers["ce-id"] in ids and self.there_was(address.sender, version_of(stored), stored)
+        can_be = follows(stored, self.log.get(decided_at(stored)))
+        return can_be and self.there_was(address.sender, version_of(stored), stored)
 
     def _explain_answer(self, stored: Stored, answer: Mail, address: Address) -> None:
         """Check that a performer's letter has an order, the id that follows from it, and none before it."""
@@ -199,26 +193,25 @@ class _Verifier(Refold):
 
     # -- dead letters ---------------------------------------------------------------------------------
 
-    def explain_dead(self, dead: Sequence[Stored], messages: Sequence[Stored]) -> tuple[Finding, ...]:
+    def explain_dead(self, dead: Sequence[Stored]) -> tuple[Finding, ...]:
         """Return the dead letters that are no copies of mail which their mailbox put aside.
 
         What a performer could not do in the world is taken on its word, if it is a copy of its order.
         """
-        mail = {stored.seq: stored for stored in messages}
         known = {*self.roles, *self.performers}
         return tuple(
             Finding(seq=one.seq, subject=one.subject, why="not a copy of mail that this mailbox put aside")
             for one in dead
-            if subjects.entombed_by(one.subject)[0] in known and not self._is_copy(one, mail)
+            if subjects.entombed_by(one.subject)[0] in known and not self._is_copy(one)
         )
 
-    def _is_copy(self, dead: Stored, mail: Mapping[int, Stored]) -> bool:
+    def _is_copy(self, dead: Stored) -> bool:
         entry, letter_id = entry_of(dead), dead.headers.get("ce-id", "")
         if letter_id in self.dead:
             copy = copy_of(entry.mailbox, *self.dead[letter_id])
             same = all(dead.headers.get(name) == copy.headers[name] for name in _COPIED)
             return same and (copy.subject, copy.body) == (dead.subject, dead.body)
-        original = mail.get(entry.original_seq)
+        original = self.log.get(entry.original_seq)
         if entry.mailbox not in self.performers or original is None:
             return False
         return (
@@ -227,6 +220,11 @@ class _Verifier(Refold):
             and (entry.original_subject, entry.mission, entry.body)
             == (original.subject, subjects.mission_of(original.subject), original.body)
         )
+
+
+def _said(stored: Stored) -> tuple[str, bytes, str | None]:
+    """Return what a copy of a message has in common with it."""
+    return stored.subject, stored.body, stored.headers.get("coo-cause")
 
 
 def _name(address: Address, message_id: str) -> tuple[str, str, str, str]:
@@ -257,6 +255,26 @@ def verify(
     """
     silence = Silence(table, halts) if halts else None
     verifier = _Verifier(table, roles, blob_of, whole_of, messages, performers, silence)
+    for name, key in older_only(messages, table, roles):
+        verifier.taken_over[name, key] = NOT_YET
+    for (name, key), own in _sorted(verifier, messages).items():
+        verifier.fold(roles[name], key, own)
+    verifier.find_other_states()
+    verifier.explain(messages)
+    return Report(
+        messages=len(messages),
+        letters=verifier.letters,
+        checkpoints=verifier.checkpoints,
+        older=verifier.older,
+        copies=tuple(verifier.copies),
+        findings=tuple(sorted(verifier.findings, key=lambda finding: finding.seq)),
+        dead=verifier.explain_dead(dead),
+    )
+
+
+def _sorted(verifier: _Verifier, messages: Sequence[Stored]) -> dict[tuple[str, str], list[Stored]]:
+    """Return the mail of every role by its key; what is nobody's, or no order, is taken note of."""
+    table, roles = verifier.table, verifier.roles
     mail: dict[tuple[str, str], list[Stored]] = {}
     orders = {(mailbox.name, kind) for mailbox in table.mailboxes for kind in mailbox.orders}
     for stored in messages:
@@ -267,34 +285,4 @@ def verify(
             verifier.turn_away(stored)
         elif (parts.to, parts.kind) in orders:
             verifier.refuse(stored, parts.to)
-    for name, key in _older_only(messages, table, roles):
-        verifier.taken_over[name, key] = NOT_YET
-    for (name, key), own in mail.items():
-        verifier.fold(roles[name], key, own)
-    verifier.explain(messages)
-    return Report(
-        messages=len(messages),
-        letters=verifier.letters,
-        checkpoints=verifier.checkpoints,
-        older=verifier.older,
-        copies=tuple(verifier.copies),
-        findings=tuple(sorted(verifier.findings, key=lambda finding: finding.seq)),
-        dead=verifier.explain_dead(dead, messages),
-    )
-
-
-def _older_only(
-    messages: Sequence[Stored], table: Table, roles: Mapping[str, Role[Any]]
-) -> list[tuple[str, str]]:
-    """Return the keys for which only lower versions of their role have written."""
-    newest: dict[tuple[str, str], int] = {}
-    for stored in messages:
-        address = subjects.address_of(stored.subject)
-        if address is None or address.sender not in roles:
-            continue
-        key = (address.sender, key_of(table, address.sender, address))
-        version = version_of(stored)
-        if (checkpoint := checkpoints.read(table, stored)) is not None:
-            version = checkpoint.version
-        newest[key] = max(newest.get(key, 0), version)
-    return [key for key, version in newest.items() if 0 < version < roles[key[0]].version]
+    return mail

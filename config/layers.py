@@ -4,9 +4,10 @@ Each layer keeps where every key stands, so that an error can name the file and 
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -68,10 +69,11 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def packaged_layers() -> list[Layer]:
+@cache
+def packaged_layers() -> tuple[Layer, ...]:
     """Return the defaults that come with the package, one layer a file."""
     folder = Path(__file__).parent
-    return [file_layer(folder / name, f"config/{name}") for name in PACKAGED]
+    return tuple(file_layer(folder / name, f"config/{name}") for name in PACKAGED)
 
 
 def file_layer(path: Path, name: str) -> Layer:
@@ -207,7 +209,7 @@ def _copied(values: Mapping[str, object], path: Key, places: dict[Key, Place]) -
     return copy
 
 
-def merged(layers: list[Layer]) -> dict[str, object]:
+def merged(layers: Sequence[Layer]) -> dict[str, object]:
     """Return the values of all layers in one tree; later layers win, key by key."""
     tree: dict[str, object] = {}
     for layer in layers:

@@ -57,6 +57,7 @@ def render() -> str:
 
 def _section(name: str, field: FieldInfo, defaults: Mapping[str, object]) -> str:
     keys = [(key, leaf) for key, leaf in leaves(Settings) if key.startswith(f"{name}.")]
+    below = f"<NAME>{DELIMITER}<KEY>" if name == "actors" else "<KEY>"
     return "\n".join(
         [
             f"## `{name}`\n",
@@ -64,7 +65,7 @@ def _section(name: str, field: FieldInfo, defaults: Mapping[str, object]) -> str
             "| key | value | default | meaning |",
             "|---|---|---|---|",
             *(_row(key, leaf, defaults) for key, leaf in keys),
-            f"\nEnvironment: `{PREFIX}{name.upper()}{DELIMITER}<KEY>`.\n",
+            f"\nEnvironment: `{PREFIX}{name.upper()}{DELIMITER}{below}`.\n",
         ]
     )
 
@@ -75,6 +76,8 @@ def _row(key: str, field: FieldInfo, defaults: Mapping[str, object]) -> str:
 
 
 def _kind(key: str, annotation: Any) -> str:
+    if get_origin(annotation) is dict:
+        return "keys of its own"
     choices = list(_choices(annotation))
     if choices:
         return ", ".join(choices)

@@ -78,7 +78,7 @@ class Mission(Section):
     max_tasks: Count = Field(description="Most tasks one plan may have.")
     max_rounds: Count = Field(description="Most rounds in which the engineer fixes one task.")
     max_loops: Count = Field(description="Most rework rounds of a whole mission; one more pauses it.")
-    max_mails: Count = Field(
+    max_messages: Count = Field(
         description="Most messages to the COO since it was resumed; then it pauses, at twice as many it ends."
     )
     run_timeout_s: Seconds = Field(description="Wall time one run of a program may take.")
@@ -109,7 +109,7 @@ class Model(Section):
     key_env: str | None = Field(
         default=None,
         pattern=r"^[A-Z][A-Z0-9_]*$",
-        description="Environment variable that holds the endpoint's key; null is no key.",
+        description="Environment variable that holds the endpoint's key; null is without a key.",
     )
     model: str = Field(default="", description="The model's name at the provider; empty is its name here.")
     min_output_tokens: Count = Field(
@@ -117,7 +117,9 @@ class Model(Section):
         description="Fewest tokens an answer is worth; when money is short less is not asked for.",
     )
     max_output_tokens: Count = Field(description="Most tokens one answer may have; what a call reserves for.")
-    context_tokens: Count = Field(description="Most tokens of prompt and answer together.")
+    context_tokens: Count = Field(
+        description="Most tokens of prompt and answer together: a workspace is shown as far as it fits."
+    )
     timeout_s: Positive = Field(description="Time one call may take.")
 
 

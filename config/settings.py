@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
@@ -66,6 +67,9 @@ class Settings(BaseSettings):
     approvals: Approvals = Field(description="What waits for the CEO.")
     bus: Bus = Field(description="How mail is carried.")
     log: Log = Field(description="What is logged.")
+    actors: dict[str, dict[str, Any]] = Field(
+        default={}, description="What actors of installed packages are told, by their names."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -146,7 +150,7 @@ def key_names(settings: Settings) -> tuple[str, ...]:
 
 
 def _layers(path: Path | None, overrides: Mapping[str, object] | None) -> list[Layer]:
-    layers = packaged_layers()
+    layers = list(packaged_layers())
     if path is not None or user_path().exists():
         file = path or user_path()
         layers.append(file_layer(file, str(file)))

@@ -1,73 +1,78 @@
 """Cut the part of one actor process out of the settings tree."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
 import msgspec
 
-from config.parts import ActorConfig, BusPart, LogPart, ModelPart, ModelTerms, PeakTerms, SandboxPart
-from config.sections import PeakRates
+from config.parts import ActorConfig, LogPart
+from config.sections import Rates
 from config.settings import Settings, key_names
 
-ROLES_WITH_A_MODEL = ("coo", "engineer", "qa")
-"""A role's model mailbox lives in the role's process, so both names mean that one process."""
 
-ACTORS = (*ROLES_WITH_A_MODEL, "budget", "approval", "sandbox", "clock")
+def part(settings: Settings, process: str, needs: Iterable[str]) -> bytes:
+    """Return the JSON that `config.parts.decode` reads: what this process needs, and no secret.
 
-
-class UnknownActor(Exception):
-    """No actor has this name, so nothing says what it should be told."""
-
-    def __init__(self, actor: str) -> None:
-        self.actor = actor
-        super().__init__(f"no actor is called {actor!r}; there are {', '.join(ACTORS)}")
-
-
-def part(settings: Settings, actor: str) -> bytes:
-    """Return the JSON that `config.parts.decode` reads, with only what this actor needs; no secret is in it.
-
-    Raises:
-        UnknownActor: `actor` is neither an actor nor a role's model mailbox.
+    `needs` names parts: `model`, the models that can be called; `sandbox`, what isolates programs.
     """
-    process = actor.removeprefix("model-")
-    if process not in ACTORS or (process != actor and process not in ROLES_WITH_A_MODEL):
-        raise UnknownActor(actor)
+    parts: dict[str, Any] = {}
+    for need in needs:
+        parts[need] = _raw(_models(settings) if need == "model" else settings.sandbox.model_dump())
     config = ActorConfig(
-        bus=BusPart(**settings.bus.model_dump()),
+        bus=_raw(_bus(settings)),
         log=LogPart(level=settings.log.level, secret_env=key_names(settings)),
-        model=_model(settings, process) if process in ROLES_WITH_A_MODEL else None,
-        sandbox=SandboxPart(**settings.sandbox.model_dump()) if process == "sandbox" else None,
+        parts=parts,
+        own=_raw(_plain(settings.actors.get(process, {}))),
     )
     return msgspec.json.encode(config)
 
 
-def _model(settings: Settings, role: str) -> ModelPart:
-    defaults: dict[str, str] = settings.models.roles.model_dump()
-    terms = {name: _terms(settings, name) for name in settings.models.catalog}
-    return ModelPart(default=defaults[role], models=terms, scripts=settings.models.scripts)
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
 
 
-def _terms(settings: Settings, name: str) -> ModelTerms:
+def _plain(value: Any) -> Any:
+    """Return what YAML said with numbers as JSON has them; amounts of money are written as text."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _bus(settings: Settings) -> dict[str, Any]:
+    """Return how a loop pulls and saves: what is older than half the duplicate window is looked for first."""
+    bus = settings.bus
+    return {
+        "window": bus.window,
+        "ack_wait_s": bus.ack_wait_s,
+        "checkpoint_every": bus.checkpoint_every,
+        "old_after_s": bus.duplicate_window_s / 2,
+    }
+
+
+def _models(settings: Settings) -> dict[str, Any]:
+    models = {name: _terms(settings, name) for name in settings.models.catalog}
+    return {"models": models, "scripts": settings.models.scripts}
+
+
+def _terms(settings: Settings, name: str) -> dict[str, Any]:
+    """Return one model that can be called, with what it costs in pico-dollars a token."""
     model = settings.models.catalog[name]
     price = settings.prices.providers[model.provider].models[name]
-    return ModelTerms(
-        stale_from_ns=_stale_from_ns(settings, model.provider),
-        **model.model_dump(),
-        input_picousd_per_token=price.input_picousd_per_token,
-        output_picousd_per_token=price.output_picousd_per_token,
-        cache_hit_picousd_per_token=price.cache_hit_picousd_per_token,
-        peak=_peak(price.peak),
-    )
+    peak = None if price.peak is None else {"minutes": price.peak.minutes, **_rates(price.peak)}
+    stale_from_ns = _stale_from_ns(settings, model.provider)
+    return {**model.model_dump(), **_rates(price), "stale_from_ns": stale_from_ns, "peak": peak}
 
 
-def _peak(peak: PeakRates | None) -> PeakTerms | None:
-    if peak is None:
-        return None
-    return PeakTerms(
-        minutes=peak.minutes,
-        input_picousd_per_token=peak.input_picousd_per_token,
-        output_picousd_per_token=peak.output_picousd_per_token,
-        cache_hit_picousd_per_token=peak.cache_hit_picousd_per_token,
-    )
+def _rates(rates: Rates) -> dict[str, int | None]:
+    return {
+        "input_picousd_per_token": rates.input_picousd_per_token,
+        "output_picousd_per_token": rates.output_picousd_per_token,
+        "cache_hit_picousd_per_token": rates.cache_hit_picousd_per_token,
+    }
 
 
 def _stale_from_ns(settings: Settings, provider: str) -> int | None:

@@ -19,7 +19,7 @@ def week_minutes(text: str) -> tuple[tuple[int, int], ...]:
     days = _days(match["first"], match["last"]) if match else ()
     start, end = (_minutes(match["from"]), _minutes(match["to"])) if match else (0, 0)
     if not days or not 0 <= start < end <= _DAY:
-        raise ValueError(f'"{text[:40]}" is no window of time: write "mon-fri 01:00-04:00" (UTC)')
+        raise ValueError(f'"{text[:40]}" is not a window of time: write "mon-fri 01:00-04:00" (UTC)')
     return tuple((day * _DAY + start, day * _DAY + end) for day in days)
 
 

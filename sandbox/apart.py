@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from sandbox import frames
 from sandbox.choose import Backend, Choice
 from sandbox.errors import RunUnderWay, SandboxError, Unavailable
-from sandbox.fitting import misfit
 from sandbox.order import BackendName, Order, Outcome
 from sandbox.policy import Policy
+from sandbox.room import misfit
 
 
 class Gone(SandboxError):

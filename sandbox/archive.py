@@ -85,7 +85,7 @@ class Collector:
             # "r|" never seeks back and calls read alone; the type of fileobj asks for more.
             source: Any = CappedReader(read, cap)
             with tarfile.open(fileobj=source, mode="r|", errors="surrogateescape") as tar:
-                seen: list[tarfile.TarInfo] = tar.members  # type: ignore[attr-defined]
+                seen: list[tarfile.TarInfo] = tar.members  # type: ignore[attr-defined]  # not in the stubs
                 while (entry := tar.next()) is not None:
                     self._offer(tar, entry)
                     seen.clear()  # a stream's past entries are never asked for again

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Literal, Protocol
 
-from sandbox.bubblewrap import BubblewrapBackend
+from sandbox.bubblewrap.backend import BubblewrapBackend
 from sandbox.errors import EngineError, Unavailable
 from sandbox.order import BackendName, Order, Outcome
 from sandbox.policy import Policy
@@ -68,7 +68,7 @@ async def choose_backend(choice: Choice, policy: Policy, progress: Progress = la
 
 
 async def _docker(policy: Policy) -> Backend:
-    from sandbox.docker_backend import DockerBackend  # the SDK takes long to import
+    from sandbox.docker.backend import DockerBackend  # the SDK takes long to import
 
     try:
         return await asyncio.to_thread(DockerBackend, policy)

@@ -16,7 +16,7 @@ def read_folder(folder: Path, policy: Policy) -> dict[str, bytes]:
         FolderRefused: it cannot be read, or holds more than a workspace; no more than that is read.
     """
     if not folder.is_dir():
-        raise FolderRefused(f"{folder} is no folder", "name one that can be read")
+        raise FolderRefused(f"{folder} is not a folder", "name one that can be read")
     files: dict[str, bytes] = {}
     room = policy.workspace_bytes
     try:

@@ -4,15 +4,15 @@ import importlib.metadata
 import shutil
 import subprocess
 
+from sandbox.bubblewrap.runtime import WHEEL
 from sandbox.errors import EngineError
-from sandbox.runtime import WHEEL
 
 _ANSWER_S = 2.0
 
 
 def engine_version(host: str) -> str:
     """Return the Docker engine's version, or why there is none; takes two seconds at most."""
-    from sandbox.docker import Engine  # the SDK takes long to import
+    from sandbox.docker.engine import Engine  # the SDK takes long to import
 
     try:
         engine = Engine(host, 1, _ANSWER_S)

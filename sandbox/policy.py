@@ -11,6 +11,7 @@ MIB = 1024 * KIB
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Limit every run.
 
+    backend: what isolates programs; `auto` is Docker if it answers and has the image, else bubblewrap.
     image: what Docker runs; never pulled by itself. Made by `build_image`.
     runtime: None for the engine's own, `runsc` for gVisor, which answers kernel bugs.
     docker_host: where the engine listens.
@@ -34,6 +35,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         one.
     """
 
+    backend: Literal["auto", "docker", "bubblewrap"] = "auto"
     image: str = "coo-sandbox:latest"
     runtime: Literal["runsc"] | None = None
     docker_host: str = "unix:///var/run/docker.sock"

@@ -28,7 +28,7 @@ class _Server:
         most = frames.longest(self._begin.policy)
         try:
             while True:
-                self._take(await frames.read_frame(reader, frames.Question, most))  # type: ignore[arg-type]
+                self._take(await frames.read_frame(reader, frames.Question, most))  # type: ignore[arg-type]  # a union is a type for msgspec
         except EOFError:
             pass
         finally:

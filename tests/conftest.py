@@ -9,20 +9,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-from actors.datadir import DataDir
-from actors.reference import CONF
-from actors.server import NatsServer, find
+from actors.host.datadir import DataDir
+from actors.host.nats.conf import CONF
+from actors.host.nats.server import NatsServer, find
 from actors.table import TABLE
-from bus import setup
-from bus.authority import principals, variable
 from bus.jetstream import JetStreamCarrier, connect
-from bus.topology import topology
+from bus.server import setup
+from bus.server.authority import principals, variable
+from bus.server.topology import topology
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C work for what tests start, also where they are run in the background, which ignores it."""
+    """Let Ctrl-C work for what tests start, and no property fail because the machine is busy.
+
+    Where the tests run in the background, what they start would ignore Ctrl-C.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
 
 
 @dataclass

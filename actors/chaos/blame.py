@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from actors.chaos.adversary import NEW_ID
 from actors.table import TABLE
-from bus import checkpoints, subjects
+from bus import subjects
 from bus.envelope import Stored
+from bus.loops import checkpoints
 from bus.table import CHECKPOINT
 
 SPARED, NAMED = "m-1", "m-2"
@@ -59,8 +61,9 @@ def _said(stored: Stored) -> tuple[str, bytes, str]:
     That of nothing at all is the same for every mission.
     """
     if (claim := checkpoints.read(TABLE, stored)) is not None:
-        told = msgspec.json.encode(msgspec.json.decode(msgspec.json.encode(claim)), order="sorted")
-        return subjects.parts_of(stored.subject).sender, told, ""
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):  # the fold in it may be any bytes
+            told = msgspec.json.encode(msgspec.json.decode(msgspec.json.encode(claim)), order="sorted")
+            return subjects.parts_of(stored.subject).sender, told, ""
     return stored.subject, stored.body, stored.headers.get("coo-cause", "")
 
 

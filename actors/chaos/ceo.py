@@ -67,12 +67,14 @@ class Ceo:
         self._pass_time = pass_time
         self.said: list[str] = []
         self.tasks: list[asyncio.Task[None]] = []
+        self._began_ns: int | None = None
 
     def listen(self, server: MemoryServer) -> None:
         """Say each word when its message is stored."""
         server.listeners.append((server.connect(), subjects.mission_filter(), self._heard))
 
     def _heard(self, stored: Stored) -> None:
+        self._began_ns = self._began_ns or stored.time_ns
         while self._words and self._words[0].step <= stored.seq:
             self.tasks.append(asyncio.create_task(self._speak(self._words.pop(0))))
 
@@ -113,7 +115,14 @@ class Ceo:
             case "cancelled":
                 return "cancel" in self.said
             case "failed" if status.reason.startswith("deadline"):
-                return not {"deadline", "nap"}.isdisjoint(self.said)
+                return not {"deadline", "nap"}.isdisjoint(self.said) or self._is_late()
             case "failed" if status.reason.startswith("the CEO rejected the release"):
                 return "reject" in self.said
         return False
+
+    def _is_late(self) -> bool:
+        """Say whether the time of the mission was over when it last said how it stands."""
+        found = self._status()
+        if found is None or self._began_ns is None:
+            return False
+        return found[0].time_ns - self._began_ns >= _DEADLINE_S * 1e9

@@ -173,7 +173,7 @@ class _ChaosDelivery:
 
     def ack(self) -> None:
         if self._fate.happens(self._fate.odds.lost_ack):
-            self._delivery.forget()  # type: ignore[attr-defined]
+            self._delivery.forget()  # type: ignore[attr-defined]  # of the carrier in memory
         elif self._fate.happens(self._fate.odds.late_ack):
             delay_s = self._fate.chance.uniform(0, self._fate.odds.late_s)
             asyncio.get_running_loop().call_later(delay_s, self._delivery.ack)

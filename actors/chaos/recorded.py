@@ -50,8 +50,8 @@ class RecordedBackend:
             )
         status, exit_code, stdout, stderr = self._record[key_of(order)]
         return Outcome(
-            status=status,  # type: ignore[arg-type]
-            exit_code=exit_code,  # type: ignore[arg-type]
+            status=status,  # type: ignore[arg-type]  # recorded of a real run
+            exit_code=exit_code,  # type: ignore[arg-type]  # recorded of a real run
             stdout=_stream(str(stdout)),
             stderr=_stream(str(stderr)),
             backend="bubblewrap",

@@ -16,17 +16,19 @@ from typing import Any
 import msgspec
 
 from actors import messages as m
-from actors.chaos import simulation as core
 from actors.chaos.adversary import Adversary, Forged
 from actors.chaos.blame import NAMED, SPARED, misled_in, misnamed
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import PROFILES, Odds
-from actors.chaos.simulation import Failed, Simulation, begin
+from actors.chaos.seeded import calm, check_ending, verified
+from actors.chaos.shown import LOOKED_FOR, Failed
+from actors.chaos.simulation import END_S, GOAL, Simulation, begin
 from actors.chaos.whole import whole_in
-from actors.table import TABLE
-from bus import authority, subjects
+from actors.table import CALLERS, TABLE
+from bus import subjects
 from bus.envelope import Stored, readable
 from bus.errors import BusError, Occupied, Unknown
+from bus.server import authority
 from bus.wire import text_of
 
 MESSAGES = 60
@@ -104,11 +106,9 @@ class TakenCompany(Simulation):
 
     async def _attack(self) -> None:
         await asyncio.sleep(0.01)
-        models = dict.fromkeys(("coo", "engineer", "qa"), "scripted")
+        models = dict.fromkeys(CALLERS, "scripted")
         terms = m.Terms(models=models, ask_release=True)
-        await self._say(
-            "coo", NAMED, m.Mission(goal=core.GOAL, budget_microusd=10**7, terms=terms), "said-m-2"
-        )
+        await self._say("coo", NAMED, m.Mission(goal=GOAL, budget_microusd=10**7, terms=terms), "said-m-2")
         carrier = self.server.connect(authority.grants(TABLE, self.process).all)
         heard, resumed = 0, 0
         pause_s = _ACTIVE_S / max(1, self._left)
@@ -132,7 +132,7 @@ class TakenCompany(Simulation):
 
     async def _run(self, process: str, name: str, is_new: bool, left_s: float | None) -> bool:
         if process == self.process and self.stopped:
-            await asyncio.sleep(core._END_S)  # its supervisor has given it up
+            await asyncio.sleep(END_S)  # its supervisor has given it up
         return await super()._run(process, name, is_new, left_s)
 
     def _judge(self, name: str, error: BaseException | None, is_old: bool) -> None:
@@ -151,15 +151,15 @@ class TakenCompany(Simulation):
         messages = self.server.stream("COO").messages
         for stored in messages[self._looked_at :]:
             parts = subjects.parts_of(stored.subject)
-            if parts.mission == SPARED and parts.kind in core._LOOKED_FOR:
+            if parts.mission == SPARED and parts.kind in LOOKED_FOR:
                 mail = readable(TABLE, whole_in(self.server, stored))
                 if mail is not None:
                     self._spared.setdefault(mail.kind, []).append((stored, mail.message))
         self._looked_at = len(messages)
         return self._spared.get(kind, [])
 
-    def _is_at_rest(self) -> bool:
-        over = self.stopped or self.waits_for_the_day() or super()._is_at_rest()
+    def is_at_rest(self) -> bool:
+        over = self.stopped or self.waits_for_the_day() or super().is_at_rest()
         return not self._left and over and self._is_quiet()
 
     def waits_for_the_day(self) -> bool:
@@ -197,7 +197,7 @@ def attacked(
     except Failed as error:
         raise Failed(f"taken {process}: {error}") from error
     if promises.others_complete and not company.waits_for_the_day():
-        core._check_ending(company.ending(), core.calm())
+        check_ending(company.ending(), calm())
     check_named(company)
     check_release(company, promises)
     return company
@@ -205,7 +205,7 @@ def attacked(
 
 def check_named(company: TakenCompany) -> None:
     """`coo verify` names every message that the adversary wrote and nobody decided, and nothing else."""
-    report = core.verified(company)
+    report = verified(company)
     found = {finding.seq: finding.why for finding in report.findings}
     for seq in company.bad_bills:
         found.pop(seq, None)

@@ -8,14 +8,14 @@ from collections.abc import Callable
 import msgspec
 
 from actors import messages as m
-from actors.desk.errors import DeskError, Exit
-from actors.desk.screen import plain
+from actors.errors import Kind, UserError
+from actors.plain import plain
 from actors.table import TABLE
 from bus import subjects
 from bus.envelope import Stored, decided_at, open_letter, open_mail
 from bus.errors import BadMail, DecisionChanged
+from bus.loops.publisher import publish_surely
 from bus.ports import Carrier
-from bus.publisher import publish_surely
 from bus.subjects import MAIL_STREAM
 
 ANSWER_S = 10.0
@@ -28,7 +28,7 @@ async def say(carrier: Carrier, name: str, to: str, message: msgspec.Struct, let
     """Publish a letter of the CEO's and return its sequence.
 
     Raises:
-        DeskError: the log has another letter of the CEO's under this id, or no server answers.
+        UserError: the log has another letter of the CEO's under this id, or no server answers.
     """
     letter = open_letter(
         TABLE,
@@ -46,17 +46,17 @@ async def say(carrier: Carrier, name: str, to: str, message: msgspec.Struct, let
         what = (
             f"The server has not answered in {ANSWER_S:.0f} s: your word on {name} may be in the log, or not."
         )
-        raise DeskError(Exit.UNREACHABLE, what, f"See what came of it: coo show {name}.") from error
+        raise UserError(Kind.UNREACHABLE, what, f"See what came of it: coo show {name}.") from error
     except DecisionChanged as error:
         what = f"You said the same on {name} before, with another note; the first one counts."
-        raise DeskError(Exit.CONFLICT, what, f"See it: coo show {name}.") from error
+        raise UserError(Kind.CONFLICT, what, f"See it: coo show {name}.") from error
 
 
 async def answer_to(carrier: Carrier, name: str, seq: int, role: str, says: Says) -> str:
     """Wait for the letter of a role that answers sequence `seq`, and return the word that `says` finds in it.
 
     Raises:
-        DeskError: the role declines, or does not answer in ten seconds.
+        UserError: the role declines, or does not answer in ten seconds.
     """
     start = seq + 1
     try:
@@ -72,14 +72,14 @@ async def answer_to(carrier: Carrier, name: str, seq: int, role: str, says: Says
     except TimeoutError as error:
         what = f"Your word on {name} is in the log, but {role} has not answered in {ANSWER_S:.0f} s."
         fix = f"It counts as soon as {role} runs. See what came of it: coo show {name}."
-        raise DeskError(Exit.UNREACHABLE, what, fix) from error
+        raise UserError(Kind.UNREACHABLE, what, fix) from error
 
 
 async def raised_to(carrier: Carrier, name: str, raise_id: str, seq: int) -> int:
     """Wait until the guard has raised a mission's cap, and return it.
 
     Raises:
-        DeskError: the guard does not answer in ten seconds.
+        UserError: the guard does not answer in ten seconds.
     """
     start = seq + 1
     try:
@@ -98,7 +98,7 @@ async def raised_to(carrier: Carrier, name: str, raise_id: str, seq: int) -> int
     except TimeoutError as error:
         what = f"Your raise of {name} is in the log, but the guard has not answered in {ANSWER_S:.0f} s."
         fix = f"It counts as soon as budget runs. See what came of it: coo show {name}."
-        raise DeskError(Exit.UNREACHABLE, what, fix) from error
+        raise UserError(Kind.UNREACHABLE, what, fix) from error
 
 
 def _message(stored: Stored) -> msgspec.Struct | None:
@@ -117,5 +117,5 @@ def _word(stored: Stored, name: str, role: str, says: Says) -> str | None:
         return None
     if isinstance(mail.message, m.Declined):
         what = f"{role} declined on {name}: {plain(mail.message.reason, 300)}."
-        raise DeskError(Exit.CONFLICT, what, f"See it: coo show {name}.")
+        raise UserError(Kind.CONFLICT, what, f"See it: coo show {name}.")
     return says(mail.message)

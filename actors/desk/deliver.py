@@ -18,8 +18,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.desk.errors import DeskError, Exit
-from actors.desk.screen import plain
+from actors.errors import Kind, UserError
+from actors.plain import plain
+from sandbox.obeyed import is_version_control
+from sandbox.paths import refusal
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -40,8 +42,6 @@ def sift(paths: Iterable[str]) -> tuple[list[str], dict[str, str]]:
 
     Of paths that some file system holds to be the same (case, Unicode form) the first in order stays.
     """
-    from sandbox.paths import refusal
-
     kept: list[str] = []
     refused: dict[str, str] = {}
     files: dict[str, str] = {}
@@ -72,7 +72,7 @@ def check_target(target: Path) -> None:
     """Find out, before anything is spent, whether files can be written there; leaves nothing behind.
 
     Raises:
-        DeskError: they cannot, or the folder belongs to a version control system.
+        UserError: they cannot, or the folder belongs to a version control system.
     """
     try:
         _check_outside_repositories(target)
@@ -88,22 +88,20 @@ def check_target(target: Path) -> None:
 
 
 def _check_outside_repositories(target: Path) -> None:
-    from sandbox.obeyed import is_version_control
-
     if any(map(is_version_control, target.resolve().parts)):
         raise PermissionError(0, "it belongs to a version control system, which would obey what is there")
 
 
-def _unwritable(target: Path, error: OSError) -> DeskError:
+def _unwritable(target: Path, error: OSError) -> UserError:
     what = f"Cannot write to {plain(str(target), 300)}: {error.strerror or error}."
-    return DeskError(Exit.USAGE, what, "Name another folder with --out.")
+    return UserError(Kind.USAGE, what, "Name another folder with --out.")
 
 
 def deliver(files: Mapping[str, bytes], target: Path, *, force: bool = False) -> Delivery:
     """Write files below a folder, made if missing. With `force`, files of another content are replaced.
 
     Raises:
-        DeskError: something is in the way, or the folder cannot be written; nothing was changed then.
+        UserError: something is in the way, or the folder cannot be written; nothing was changed then.
     """
     kept, refused = sift(files)
     delivery = Delivery(skipped=refused)
@@ -124,11 +122,11 @@ def deliver(files: Mapping[str, bytes], target: Path, *, force: bool = False) ->
     return delivery
 
 
-def _in_the_way(target: Path, obstacles: Mapping[str, str]) -> DeskError:
+def _in_the_way(target: Path, obstacles: Mapping[str, str]) -> UserError:
     path, why = next(iter(obstacles.items()))
     more = f" (and {len(obstacles) - 1} more)" if len(obstacles) > 1 else ""
     what = f"Nothing was written to {plain(str(target), 300)}: {plain(path, 120)} {why}{more}."
-    return DeskError(Exit.CONFLICT, what, "Name an empty folder with --out, or replace files with --force.")
+    return UserError(Kind.CONFLICT, what, "Name an empty folder with --out, or replace files with --force.")
 
 
 # -- looking --------------------------------------------------------------------------------------------
@@ -156,7 +154,9 @@ def _obstacle(root: int, path: str, content: bytes, force: bool) -> str:
             return "is a folder there"
         if force or _same(folder, name, found, content):
             return ""
-        return "is there already" if stat.S_ISREG(found.st_mode) else "is there as something that is no file"
+        return (
+            "is there already" if stat.S_ISREG(found.st_mode) else "is there as something that is not a file"
+        )
 
 
 def _holds(root: int, path: str, content: bytes) -> bool:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from actors import messages as m
-from actors.desk.errors import DeskError, Exit
-from actors.desk.record import pages
+from actors.desk.configuration import load_settings
 from actors.table import TABLE
 from bus import subjects
 from bus.envelope import digest, open_letter, readable
+from bus.loops.publisher import publish_surely
 from bus.ports import Carrier
-from bus.publisher import publish_surely
+from bus.reading import pages
 from bus.subjects import COMPANY, MAIL_STREAM
 
 if TYPE_CHECKING:
-    from actors.desk.order import Order
     from config.settings import Settings
 
 
 def settings_limits(settings: Settings | None = None) -> m.Limits:
     """Return the limits that the settings say."""
-    from actors.desk.settings import load_settings
-
     limits = (settings or load_settings()).limits
     return m.Limits(
         day_microusd=limits.daily_microusd,
@@ -69,15 +65,3 @@ async def send_limits(carrier: Carrier, settings: Settings) -> int | None:
         time_ns=carrier.now_ns(),
     )
     return await publish_surely(carrier, letter, patient=False)
-
-
-async def with_cap(carrier: Carrier, order: Order) -> Order:
-    """Return an order that named no budget with the cap that the CEO has set since, if any."""
-    known = await known_limits(carrier) if order.by_default else []
-    if not known or known[-1][1].origin != "ceo":
-        return order
-    cap = known[-1][1].mission_microusd
-    if not cap:
-        what = "A mission that names no budget has none: the limit is 0."
-        raise DeskError(Exit.USAGE, what, "Give it a --budget, or coo budget set --mission USD.")
-    return replace(order, mission=msgspec.structs.replace(order.mission, budget_microusd=cap))

@@ -10,18 +10,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Never
 
 import msgspec
 
 from actors import messages as m
+from actors.performers.stage import Loop, Stage
 from actors.performers.wakes import MAX_WAKES, OpenWake, OpenWakes, Wakes
-from bus import checkpoints, subjects
+from bus import subjects
 from bus.complaints import DeadLetter, cause_of_unreadable, complaint
 from bus.deadletters import copy_of
 from bus.envelope import Cause, Mail, Outgoing, Stored, cause_of, digest, open_mail, seal
 from bus.errors import BadMail, BlobMismatch
+from bus.loops import checkpoints
+from bus.loops.publisher import publish_or_leave, publish_surely
+from bus.loops.running import until_stopped
 from bus.ports import Carrier, Delivery
-from bus.publisher import publish_or_leave, publish_surely
 from bus.structured import structlog
 from bus.subjects import COMPANY, MAIL_STREAM, Filter
 from bus.table import CHECKPOINT, Checkpoint, Table
@@ -38,6 +42,11 @@ _ENDS = subjects.mail_filter(kind="close", sender="coo")
 _READ_S = 1.0
 _CHECKPOINT_EVERY = 256
 """Wakes taken or ticked between checkpoints; with more of them open, as many as are open."""
+
+
+def loop(stage: Stage, mailbox: str) -> Loop:
+    """Return the loop that serves wakes."""
+    return Clock(stage.table, stage.carrier)
 
 
 class Clock:
@@ -61,16 +70,10 @@ class Clock:
         await self._restore()
         consumer = await self._carrier.consume(MAIL_STREAM, NAME, 256, self._on_delivery)
         work = asyncio.create_task(self._work())
-        waits = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(self._carrier.failed()), work]
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                await work
-            if waits[1].done():
-                raise waits[1].result()  # type: ignore[misc]
+            await until_stopped(stop, self._carrier.failed(), work)
         finally:
-            for wait in waits:
-                wait.cancel()
+            work.cancel()
             await asyncio.gather(work, return_exceptions=True)
             await consumer.stop()
         if self._since_checkpoint:
@@ -80,7 +83,7 @@ class Clock:
         self._news.set()
         delivery.ack()  # what it says is read from the log, by this and every other clock
 
-    async def _work(self) -> None:
+    async def _work(self) -> Never:
         while True:
             await self._read()
             await self._fire()

@@ -11,7 +11,7 @@ import msgspec
 
 from actors import messages as m
 from actors.performers.clock import NAME, opened
-from actors.performers.purse import ordinal_of
+from actors.performers.model.attempts import ordinal_of
 from actors.performers.wakes import MAX_WAKES, OpenWake, Wakes
 from actors.table import TABLE
 from bus.envelope import Stored, open_mail

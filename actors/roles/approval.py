@@ -1,9 +1,15 @@
 """The approval gate: keeps what was asked until the CEO decides on exactly that.
 
-    asked ──decision(same digest)──> approved | rejected
-      ├──── time is over ──────────> expired (not a rejection; a later decision still counts)
-      ├──── another raise ─────────> withdrawn (what was asked before no longer counts)
-      └──── the mission is over ───> nothing is decided any more
+    none ── a request ──> asked
+    asked ── the CEO's word on the same digest ──> approved
+    asked ── the CEO's word on the same digest ──> rejected
+    asked ── time is over: not a rejection ──> expired
+    expired ── a later word still counts ──> approved
+    expired ── a later word still counts ──> rejected
+    asked ── another raise is asked for ──> withdrawn
+    expired ── another raise is asked for ──> withdrawn
+
+When the mission is over nothing is decided any more.
 
 A decision quotes the digest of what was shown; another digest is declined, and one decision is used once.
 A raise that is approved, or that the CEO decides unasked, is told to the guard, and by nobody else. Sends
@@ -18,10 +24,9 @@ from typing import Literal
 import msgspec
 
 from actors import messages as m
+from actors.days import SECOND_NS
 from bus.envelope import Letter, Mail
 from bus.fold import Role, Step
-
-_SECOND_NS = 1_000_000_000
 
 How = Literal["asked", "expired", "approved", "rejected", "withdrawn"]
 
@@ -73,7 +78,7 @@ def _ask(gate: Gate, mail: Mail, request: m.Request) -> Step:
         gate = Gate(
             requests=gate.requests, raises={**gate.raises, request.digest: max(0, request.raise_microusd)}
         )
-    at_ns = mail.now_ns + request.timeout_s * _SECOND_NS
+    at_ns = mail.now_ns + request.timeout_s * SECOND_NS
     wake = m.Wake(name=request.digest, at_ns=at_ns)
     return Step(_with(gate, request.digest, "asked"), [Letter(to="clock", message=wake)])
 

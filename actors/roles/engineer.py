@@ -1,24 +1,28 @@
 """The Engineer: writes code for a task until the acceptance command exits 0, at most `max_rounds` fixes.
 
-    idle ──task──> coding ──reply(files)──> running ──outcome ok──> idle, result done
-                     ^                         │
-                     └──── outcome not ok ─────┘   after max_rounds: result failed
-    anywhere ──close, or dropped for good──> over: nothing is sent any more
+    idle ── a task ──> coding
+    coding ── files ──> running
+    coding ── no files, after max_rounds: result failed ──> idle
+    running ── exit code 0: result done ──> idle
+    running ── not 0 ──> coding
+    running ── not 0, after max_rounds: result failed ──> idle
 
+In any phase the mission's end, told or named by a drop, leaves nothing to do, and nothing is sent any more.
 No money: result refused; no sandbox, or too many messages: result stuck; all keep their place until `go_on`.
 Sends `call` to its model, `execute` to the sandbox, `result` to the COO.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from actors import messages as m
-from actors.evidence import evidence_of, shortened, shown
-from actors.orders import MAX_MESSAGES, Orders
-from bus.envelope import Letter, Mail
+from actors.roles import worker
+from actors.roles.evidence import evidence_of, shortened, shown
+from actors.roles.worker import MAX_MESSAGES, Orders
+from bus.envelope import Mail
 from bus.fold import Role, Step
 from bus.table import Ref
 
@@ -37,37 +41,31 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, Ref] = {}
     orders: Orders = Orders(model="model-engineer")
 
+    @property
+    def phase(self) -> Literal["idle", "coding", "running"]:
+        """What it waits for: nothing, its model, or the acceptance command."""
+        if self.orders.is_out(CALL):
+            return "coding"
+        return "running" if self.orders.is_out(RUN) else "idle"
+
 
 def handle(bench: Bench, mail: Mail) -> Step:
     """Decide one mail."""
-    orders = bench.orders.take(mail)
-    if orders.over:
-        return Step(Bench(orders=orders))
-    bench = msgspec.structs.replace(bench, orders=orders)
-    return _exhausted(bench, mail) if orders.exhausted else _decide(bench, mail)
+    return worker.handle(bench, mail, _decide, _exhausted)
 
 
 def _exhausted(bench: Bench, mail: Mail) -> Step:
-    """Say once that there is no end, and to each task that comes then; the rest waits for `go_on`."""
     if isinstance(mail.message, m.Task):
-        bench = _start(bench, mail.message).state
-    elif bench.orders.messages > MAX_MESSAGES:
+        return worker.without_end(_start(bench, mail.message).state, "the engineer")
+    if bench.orders.messages > MAX_MESSAGES:
         return Step(bench)
-    if bench.task is None:
-        return Step(bench)
-    why = f"the engineer has had {bench.orders.messages} messages: the mission does not come to an end"
-    return _report(bench, bench.task, "stuck", reason=why, fix="coo cancel it, or coo resume it")
+    return worker.without_end(bench, "the engineer")
 
 
 def _decide(bench: Bench, mail: Mail) -> Step:
     match mail.message:
         case m.Task() as task:
             return _start(bench, task)
-        case m.HoldWork():
-            return Step(msgspec.structs.replace(bench, orders=bench.orders.hold()))
-        case m.GoOn():
-            orders, letters = bench.orders.go_on(mail.at)
-            return Step(msgspec.structs.replace(bench, orders=orders), letters)
         case m.Reply() as reply if _is_current(bench, reply, CALL):
             return _on_reply(bench, mail, reply)
         case m.Outcome() as outcome if _is_current(bench, outcome, RUN):
@@ -117,8 +115,7 @@ def _on_reply(bench: Bench, mail: Mail, reply: m.Reply) -> Step:
     assert task is not None
     match reply.status:
         case "dropped":
-            orders, letters = bench.orders.dropped(CALL, mail)
-            return Step(msgspec.structs.replace(bench, orders=orders), letters)
+            return worker.dropped(bench, CALL, mail)
         case "refused":
             parked = msgspec.structs.replace(bench, orders=bench.orders.park(CALL, mail))
             return _report(parked, task, "refused", refusal=reply.refusal)
@@ -147,8 +144,7 @@ def _on_outcome(bench: Bench, mail: Mail, outcome: m.Outcome) -> Step:
     assert task is not None
     match outcome.status:
         case "dropped":
-            orders, letters = bench.orders.dropped(RUN, mail)
-            return Step(msgspec.structs.replace(bench, orders=orders), letters)
+            return worker.dropped(bench, RUN, mail)
         case "not_started" | "engine_error":
             parked = msgspec.structs.replace(bench, orders=bench.orders.park(RUN, mail))
             return _report(parked, task, "stuck", reason=outcome.reason, fix=outcome.fix)
@@ -170,28 +166,9 @@ def _cleared(bench: Bench) -> Bench:
     return msgspec.structs.replace(bench, orders=bench.orders.done(CALL).done(RUN))
 
 
-def _report(
-    bench: Bench,
-    task: m.Task,
-    status: str,
-    *,
-    reason: str = "",
-    fix: str = "",
-    evidence: tuple[m.Evidence, ...] = (),
-    refusal: m.Refusal | None = None,
-) -> Step:
-    result = m.Result(
-        number=task.number,
-        rework=task.rework,
-        status=status,  # type: ignore[arg-type]
-        files=bench.files if status == "done" else {},
-        rounds=bench.round + 1,
-        reason=reason,
-        fix=fix,
-        evidence=evidence,
-        refusal=refusal,
-    )
-    return Step(bench, [Letter(to="coo", message=result)])
+def _report(bench: Bench, task: m.Task, status: str, **said: Any) -> Step:
+    files = bench.files if status == "done" else {}
+    return worker.report(bench, task, status, files=files, rounds=bench.round + 1, **said)
 
 
 ROLE: Role[Bench] = Role(

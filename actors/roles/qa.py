@@ -1,9 +1,15 @@
 """QA: judges on evidence of its own, never on the Engineer's word.
 
-    idle ──task──> proving ──both outcomes──> checking ──reply, outcome──> judging ──reply──> idle
-                      │                          │                            │
-                      └── an exit code is wrong ─┴── rejected                 └ approved or rejected
-    anywhere ──close, or dropped for good──> over: nothing is sent any more
+    idle ── a task ──> proving
+    proving ── both exit codes are right ──> checking
+    proving ── one is wrong: rejected, or failed ──> idle
+    checking ── a program of its own, and it passes ──> judging
+    checking ── it does not pass: rejected; none: failed ──> idle
+    judging ── a verdict: approved or rejected; none: failed ──> idle
+    checking ── another task ──> proving
+    judging ── another task ──> proving
+
+In any phase the mission's end, told or named by a drop, leaves nothing to do, and nothing is sent any more.
 
 Proving runs the acceptance command twice in fresh sandboxes: on the work, where it must pass, and as a
 control on an empty workspace, where it must not, since a command that passes on nothing proves nothing.
@@ -14,14 +20,15 @@ opinion second; missing evidence is never a pass. Sends `execute` to the sandbox
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from actors import messages as m
-from actors.evidence import evidence_of, passed, shortened, shown
-from actors.orders import MAX_MESSAGES, Orders
-from bus.envelope import Letter, Mail
+from actors.roles import worker
+from actors.roles.evidence import evidence_of, passed, shortened, shown
+from actors.roles.worker import MAX_MESSAGES, Orders
+from bus.envelope import Mail
 from bus.fold import Role, Step
 
 MAX_TRIES = 2
@@ -45,15 +52,10 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
 
 def handle(bench: Bench, mail: Mail) -> Step:
     """Decide one mail."""
-    orders = bench.orders.take(mail)
-    if orders.over:
-        return Step(Bench(orders=orders))
-    bench = msgspec.structs.replace(bench, orders=orders)
-    return _exhausted(bench, mail) if orders.exhausted else _decide(bench, mail)
+    return worker.handle(bench, mail, _decide, _exhausted)
 
 
 def _exhausted(bench: Bench, mail: Mail) -> Step:
-    """Say once that there is no end, and to each task that comes then; the rest waits for `go_on`."""
     if isinstance(mail.message, m.Task):
         started = _start(bench, mail.message)
         if started.letters:
@@ -61,21 +63,13 @@ def _exhausted(bench: Bench, mail: Mail) -> Step:
         bench = started.state
     elif bench.orders.messages > MAX_MESSAGES:
         return Step(bench)
-    if bench.task is None:
-        return Step(bench)
-    why = f"QA has had {bench.orders.messages} messages: the mission does not come to an end"
-    return _report(bench, bench.task, "stuck", reason=why, fix="coo cancel it, or coo resume it")
+    return worker.without_end(bench, "QA")
 
 
 def _decide(bench: Bench, mail: Mail) -> Step:
     match mail.message:
         case m.Task() as task:
             return _start(bench, task)
-        case m.HoldWork():
-            return Step(msgspec.structs.replace(bench, orders=bench.orders.hold()))
-        case m.GoOn():
-            orders, letters = bench.orders.go_on(mail.at)
-            return Step(msgspec.structs.replace(bench, orders=orders), letters)
         case m.Outcome(run=label) | m.Reply(turn=label) as answer if _is_current(bench, answer, label):
             return _on_answer(bench, mail, answer)
         case m.Outcome() | m.Reply():
@@ -99,8 +93,7 @@ def _on_answer(bench: Bench, mail: Mail, answer: m.Outcome | m.Reply) -> Step:
     label = answer.run if isinstance(answer, m.Outcome) else answer.turn
     match answer:
         case m.Outcome(status="dropped") | m.Reply(status="dropped"):
-            orders, letters = bench.orders.dropped(label, mail)
-            return Step(msgspec.structs.replace(bench, orders=orders), letters)
+            return worker.dropped(bench, label, mail)
         case m.Outcome(status="not_started" | "engine_error"):
             parked = msgspec.structs.replace(bench, orders=bench.orders.park(label, mail))
             return _report(parked, task, "stuck", reason=answer.reason, fix=answer.fix)
@@ -220,29 +213,11 @@ def _judge(bench: Bench, task: m.Task, reply: m.Reply) -> Step:
     return _report(bench, task, "rejected", findings=findings or (m.Finding(problem=reason),))
 
 
-def _report(
-    bench: Bench,
-    task: m.Task,
-    status: str,
-    *,
-    reason: str = "",
-    fix: str = "",
-    findings: tuple[m.Finding, ...] = (),
-    refusal: m.Refusal | None = None,
-) -> Step:
-    result = m.Result(
-        number=task.number,
-        rework=task.rework,
-        status=status,  # type: ignore[arg-type]
-        reason=reason,
-        fix=fix,
-        findings=findings,
-        evidence=tuple(bench.evidence[run] for run in _RUNS if run in bench.evidence),
-        refusal=refusal,
-    )
-    if status in ("approved", "rejected", "failed"):
-        bench = Bench(orders=bench.orders.none())
-    return Step(bench, [Letter(to="coo", message=result)])
+def _report(bench: Bench, task: m.Task, status: str, **said: Any) -> Step:
+    evidence = tuple(bench.evidence[run] for run in _RUNS if run in bench.evidence)
+    over = status in ("approved", "rejected", "failed")
+    after = Bench(orders=bench.orders.none()) if over else bench
+    return worker.report(after, task, status, evidence=evidence, **said)
 
 
 ROLE: Role[Bench] = Role(

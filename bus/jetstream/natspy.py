@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 # nats-py imports aiohttp for its WebSocket transport alone, which costs every process 0.1 s of start.
 _HIDDEN = "aiohttp" not in sys.modules
 if _HIDDEN:
-    sys.modules["aiohttp"] = None  # type: ignore[assignment]
+    sys.modules["aiohttp"] = None  # type: ignore[assignment]  # None: not to be imported
 import nats.aio.client
 import nats.errors
 import nats.protocol.parser

@@ -6,21 +6,28 @@ import asyncio
 import contextlib
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from bus.errors import NotSetUp
-from bus.jetstream.natspy import Msg, Subscription, nats, raw_of
-from bus.ports import Handler
+from bus.jetstream.natspy import Client, Msg, Subscription, nats, raw_of
+from bus.ports import Handler, Leases
 from bus.wire import head_of, stored_as
-
-if TYPE_CHECKING:
-    from bus.jetstream.carrier import JetStreamCarrier
 
 _UNANSWERED = 50
 """Pulls in a row, 0.2 s apart, that nobody answered before the consumer is held to be missing."""
 
 _PULL_EXPIRES_S = 30.0
 """Below the two minutes after which the server forgets where the answers of an imported service go."""
+
+
+class Connection(Protocol):
+    """What a pull needs of whoever holds the connection. `epoch` counts its reconnects."""
+
+    nc: Client
+    leases: Leases
+    epoch: int
+
+    def consumer_failed(self, error: BaseException) -> None: ...
 
 
 class _Delivery:
@@ -65,7 +72,7 @@ class Pull:
     """
 
     def __init__(
-        self, carrier: JetStreamCarrier, stream: str, consumer: str, window: int, handler: Handler
+        self, carrier: Connection, stream: str, consumer: str, window: int, handler: Handler
     ) -> None:
         self._carrier = carrier
         self._api = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"

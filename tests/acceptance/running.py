@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from actors.table import TABLE
 from bus.jetstream import connect
@@ -28,7 +28,7 @@ from bus.jetstream import connect
 T = TypeVar("T")
 
 ACTORS = ("coo", "engineer", "qa", "budget", "approval", "sandbox", "clock")
-COO = (sys.executable, "-m", "actors.desk.main")
+COO = (sys.executable, "-m", "actors.cli.app")
 TIMEOUT_S = 60.0
 
 SIMPLE = {

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from running import Company, in_loop, running_company, until
 
-from actors.performers.scripted import SCRIPTS
+from actors.performers.model.providers.scripted import SCRIPTS
 from actors.table import TABLE
 from bus.envelope import Outgoing
 from bus.jetstream import connect
@@ -255,7 +255,11 @@ def test_wrong_work_does_not_complete(tmp_path: Path, spoil: Any) -> None:
         (["mission", FIZZBUZZ, "--budget", "0"], 2, "0"),
         (["mission", FIZZBUZZ, "--budget", "-1"], 2, "-1 is not an amount"),
         (["mission", FIZZBUZZ, "--budget", "NaN"], 2, "NaN is not an amount"),
-        (["mission", FIZZBUZZ, "--budget", "2,00"], 2, "2,00 is not an amount. Write 2.00 (US dollars)."),
+        (
+            ["mission", FIZZBUZZ, "--budget", "2,00"],
+            2,
+            "2,00 is not an amount. Write 2.00 (US dollars, at most 6 decimals).",
+        ),
         (["mission", FIZZBUZZ, "--budget", "0.0000001"], 2, "micro-dollar"),
         (["mission", "", "--budget", "1"], 2, "goal"),
         (["mission", "  \n ", "--budget", "1"], 2, "goal"),

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from contract_world import TOY, hand_write
 
-from actors.server import NatsServer, find
-from bus import setup
+from actors.host.nats.server import NatsServer, find
 from bus.errors import Unknown
 from bus.jetstream import connect
 from bus.memory import MemoryServer
+from bus.server import setup
+from bus.server.topology import topology
 from bus.table import Table
-from bus.topology import topology
 
 ACK_WAIT_S = 1.0
 

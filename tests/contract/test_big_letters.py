@@ -20,7 +20,8 @@ from bus.dataref import MAX_BODY_BYTES, MAX_CONTENT_BYTES, is_dataref, named_by
 from bus.envelope import Letter, Mail, Outgoing, Stored, base_headers, open_letter, open_mail
 from bus.errors import BadLetter, BadMail
 from bus.fold import Role, Step
-from bus.loop import LoopSettings, RoleLoop
+from bus.loops.means import LoopSettings
+from bus.loops.role import RoleLoop
 from bus.subjects import BLOB_STREAM, DLQ_STREAM, MAIL_STREAM
 from bus.table import Checkpoint, Error, Mailbox, Row, Table
 from bus.verify import verify
@@ -225,9 +226,8 @@ async def test_big_letters_are_decided_once_through_kills_and_upgrades(world: An
         if chance.random() < 0.7:
             await until(stories, wanted[: n + 1], carrier)
         await world.kill(doomed)
-        if loop._lease is not None:
-            loop._lease.cancel()
-        await loop._publisher.stop()
+        loop._means.deliveries.let_go()
+        await loop._means.publisher.stop()
         version += chance.random() < 0.5
     async with serving(await world.carrier(), replace(TELLER, version=version), every=2):
         await until(stories, wanted, carrier)

@@ -14,8 +14,9 @@ from contract_world import TOY, Sum, add, eventually
 from bus import deadletters
 from bus.envelope import Letter, Mail, Outgoing, digest
 from bus.fold import Role, Step
-from bus.loop import LoopSettings, RoleLoop
-from bus.releases import announce
+from bus.loops.means import LoopSettings
+from bus.loops.releases import announce
+from bus.loops.role import RoleLoop
 from bus.subjects import DLQ_STREAM, MAIL_STREAM
 
 

@@ -10,7 +10,8 @@ from contract_world import TOY, add
 
 from bus import deadletters, subjects
 from bus.envelope import Outgoing
-from bus.loop import LoopSettings, RoleLoop
+from bus.loops.means import LoopSettings
+from bus.loops.role import RoleLoop
 from bus.subjects import DLQ_STREAM, MAIL_STREAM
 from bus.verify import verify
 
@@ -68,8 +69,7 @@ async def test_old_mail_that_is_nobody_s_is_a_dead_letter_once(world: Any) -> No
     carrier = await world.carrier()
     await carrier.publish(forged("*"))
     for _ in range(2):  # the second process finds its copy in the log, since the server has forgotten its id
-        loop = RoleLoop(ADDER, TOY, await world.carrier())
-        loop._is_old = lambda stored: True  # type: ignore[method-assign]
+        loop = RoleLoop(ADDER, TOY, await world.carrier(), LoopSettings(old_after_s=-1.0))
         await loop.start()
         await carrier.publish(add(1, mission=f"m-{_}"))
         await wait_for(lambda name=f"m-{_}": sums(carrier, name), [1])

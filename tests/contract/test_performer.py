@@ -12,15 +12,15 @@ import msgspec
 import pytest
 from contract_world import eventually
 
-from bus import performer as performing
-from bus import setup
 from bus.dataref import MAX_CONTENT_BYTES
 from bus.envelope import Mail, Outgoing, open_letter
-from bus.halts import Halt, Halts
-from bus.performer import PerformerLoop
+from bus.loops import performer as performing
+from bus.loops.halts import Halt
+from bus.loops.performer import PerformerLoop
+from bus.server import setup
+from bus.server.topology import topology
 from bus.subjects import DLQ_STREAM, MAIL_STREAM
-from bus.table import Error, Mailbox, Row, Table
-from bus.topology import topology
+from bus.table import Error, Halts, Mailbox, Row, Table
 
 
 class Dig(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,9 +59,9 @@ HALTS = Halts(
     sender="desk",
     to="ceo",
     kind="said",
-    at=lambda said: said.at,  # type: ignore[attr-defined]
-    halted=lambda said: said.stop,  # type: ignore[attr-defined]
-    final=lambda said: said.over,  # type: ignore[attr-defined]
+    at=lambda said: said.at,
+    halted=lambda said: said.stop,
+    final=lambda said: said.over,
 )
 
 
@@ -198,7 +198,7 @@ async def test_a_copy_of_an_order_that_was_answered_before_the_copy_is_not_perfo
 async def test_of_two_performers_at_one_order_the_first_answer_wins(world: Any) -> None:
     carrier = await world.carrier()
     one, two = Digger(), Digger()
-    two.perform = lambda order: _deeper()  # type: ignore[method-assign]
+    two.perform = lambda order: _deeper()
     slow = PerformerLoop(one, TABLE, await world.carrier(), halts=HALTS)
     fast = PerformerLoop(two, TABLE, await world.carrier(), halts=HALTS)
     await carrier.publish(letter(Dig(depth=5), "o-1"))

@@ -15,7 +15,8 @@ from contract_world import TOY, Add, Sum, add
 
 from bus.envelope import Letter, Mail, Outgoing, open_letter
 from bus.fold import Role, Step
-from bus.loop import LoopSettings, RoleLoop
+from bus.loops.means import LoopSettings
+from bus.loops.role import RoleLoop
 from bus.subjects import DLQ_STREAM, MAIL_STREAM
 from bus.table import Buried, Mailbox, Row, Table
 from bus.verify import verify

@@ -11,12 +11,13 @@ import pytest
 from contract_adder import ADDER, Total, doomed, serving, sums, wait_for
 from contract_world import TOY, add
 
-from bus import blobs, checkpoints, deadletters, subjects
+from bus import blobs, deadletters, subjects
 from bus.envelope import Outgoing, base_headers, digest, open_letter
 from bus.fold import Role
-from bus.loop import LoopSettings
-from bus.publisher import publish_surely
-from bus.releases import announce
+from bus.loops import checkpoints
+from bus.loops.means import LoopSettings
+from bus.loops.publisher import publish_surely
+from bus.loops.releases import announce
 from bus.subjects import BLOB_STREAM, DLQ_STREAM, MAIL_STREAM
 from bus.table import Buried
 from bus.verify import verify

@@ -11,11 +11,12 @@ import pytest
 from contract_adder import ADDER, Total, doomed, handle, serving, sums, wait_for
 from contract_world import TOY, Add, Sum, add
 
-from bus import checkpoints, subjects
+from bus import subjects
 from bus.envelope import Letter, Mail
 from bus.fold import Fold, Role, Step
-from bus.publisher import publish_surely
-from bus.releases import announce
+from bus.loops import checkpoints
+from bus.loops.publisher import publish_surely
+from bus.loops.releases import announce
 from bus.subjects import MAIL_STREAM
 from bus.table import Checkpoint, Table
 

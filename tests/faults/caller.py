@@ -12,8 +12,8 @@ from pathlib import Path
 import aiohttp
 
 from actors import messages as m
-from actors.performers.bill import Bill, Grant, NoMoney, NotSent, Price, Refused, TooManyAttempts
-from actors.performers.purse import Purse
+from actors.performers.model.bill import Bill, Grant, NoMoney, NotSent, Price, Refused, TooManyAttempts
+from actors.performers.model.purse import Purse
 from actors.table import TABLE
 from bus.envelope import Mail
 from bus.errors import BusError
@@ -56,9 +56,9 @@ def _note(progress: Path, line: str) -> None:
 
 async def _end_of_log(carrier: object) -> int:
     """Return a sequence that is in the log already: the order counts as being behind it."""
-    last = await carrier.last("COO", "coo.m.company.budget.limits.ceo")  # type: ignore[attr-defined]
+    last = await carrier.last("COO", "coo.m.company.budget.limits.ceo")
     seq = last.seq
-    while page := await carrier.read("COO", mailbox_filter("budget"), seq + 1):  # type: ignore[attr-defined]
+    while page := await carrier.read("COO", mailbox_filter("budget"), seq + 1):
         seq = page[-1].seq
     return int(seq)
 

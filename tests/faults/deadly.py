@@ -17,18 +17,19 @@ from pathlib import Path
 import msgspec
 
 from actors import messages as m
-from actors.company import serve
-from actors.held import ENVIRONMENT, HeldReport
+from actors.process.held import ENVIRONMENT, HeldReport
+from actors.process.strikes import Strikes
+from actors.process.wiring import serve
 from actors.roles.approval import ROLE
-from actors.strikes import Strikes
 from actors.table import HALTS, TABLE
-from bus.authority import variable
 from bus.envelope import Mail
 from bus.fold import Role, Step
-from bus.halts import Halt
 from bus.jetstream import connect
-from bus.loop import LoopSettings, RoleLoop
-from bus.performer import PerformerLoop
+from bus.loops.halts import Halt
+from bus.loops.means import LoopSettings
+from bus.loops.performer import PerformerLoop
+from bus.loops.role import RoleLoop
+from bus.server.authority import variable
 
 ACK_WAIT_S = 60.0
 
@@ -42,7 +43,7 @@ def handle(state: msgspec.Struct, mail: Mail) -> Step:
             pass
         if note == "raise":
             raise ValueError("poison")
-    return ROLE.handle(state, mail)  # type: ignore[arg-type]
+    return ROLE.handle(state, mail)
 
 
 class Runner:

@@ -30,18 +30,23 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-sys.path += [str(FOLDER), str(FOLDER.parent), str(FOLDER.parent / "acceptance")]
+sys.path += [
+    str(FOLDER),
+    str(FOLDER.parent / "support"),
+    str(FOLDER.parent),
+    str(FOLDER.parent / "acceptance"),
+]
 
-import msgspec  # noqa: E402
-from cancels import Cancels  # noqa: E402
-from endings import End, after_the_end, copies, ends  # noqa: E402
-from running import Company, in_loop, running_company  # noqa: E402
+import msgspec
+from cancels import Cancels
+from endings import End, after_the_end, copies, ends
+from running import Company, in_loop, running_company
 
-from actors import messages as m  # noqa: E402
-from actors.desk.order import Wish, publish, resolve  # noqa: E402
-from actors.table import TABLE  # noqa: E402
-from bus.envelope import Stored  # noqa: E402
-from bus.jetstream import connect  # noqa: E402
+from actors import messages as m
+from actors.desk.mission import Wish, publish, resolve
+from actors.table import TABLE
+from bus.envelope import Stored
+from bus.jetstream import connect
 
 GOALS = (
     "Build a CSV to JSON converter with tests",
@@ -244,7 +249,7 @@ def storm(folder: Path, missions: int, seed: int, plan: Plan) -> dict[str, Any]:
         "settled_microusd": sum(end.settled for end in found.values()),
         "states": dict(Counter(end.state for end in found.values())),
         "verified": verified.stdout.strip().splitlines()[-1],
-        "audit": f"{audit['mails']} mails, {audit['holds']} holds, no violation",
+        "audit": f"{audit['messages']} messages, {audit['holds']} holds, no violation",
     }
 
 

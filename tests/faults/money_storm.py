@@ -23,16 +23,16 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-sys.path += [str(FOLDER.parent), str(FOLDER.parent / "acceptance")]
+sys.path += [str(FOLDER.parent / "support"), str(FOLDER.parent), str(FOLDER.parent / "acceptance")]
 
-from running import Company, in_loop, running_company, until  # noqa: E402
+from running import Company, in_loop, running_company, until
 
-from actors import messages as m  # noqa: E402
-from actors.desk.guardmail import read_books  # noqa: E402
-from actors.table import TABLE  # noqa: E402
-from bus.envelope import open_letter  # noqa: E402
-from bus.jetstream import connect  # noqa: E402
-from bus.publisher import publish_surely  # noqa: E402
+from actors import messages as m
+from actors.projections.guard import read_books
+from actors.table import TABLE
+from bus.envelope import open_letter
+from bus.jetstream import connect
+from bus.loops.publisher import publish_surely
 
 CALLERS = 8
 MISSIONS = tuple(f"storm-{n}" for n in range(4))

@@ -11,10 +11,11 @@ import signal
 import sys
 from typing import Any
 
-from actors import company
-from bus.authority import variable
+from actors.process import wiring as company
+from actors.table import TABLE
 from bus.fold import Role
 from bus.jetstream import connect
+from bus.server.authority import variable
 from config.parts import decode
 from config.settings import load
 from config.split import part
@@ -30,7 +31,7 @@ async def main(actor: str, url: str) -> None:
     carrier = await connect(url, user=actor, password=os.environ[variable(actor)], name=actor)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    work = company.loops(actor, carrier, decode(part(load(), actor)), find_role=newer)
+    work = company.loops(actor, carrier, decode(part(load(), actor, TABLE.needs_of(actor))), find_role=newer)
     await company.serve(work, stop)
     await carrier.close()
 

@@ -22,21 +22,21 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-sys.path += [str(FOLDER.parent), str(FOLDER.parent / "acceptance")]
+sys.path += [str(FOLDER.parent / "support"), str(FOLDER.parent), str(FOLDER.parent / "acceptance")]
 
-import msgspec  # noqa: E402
-from running import Company, in_loop, running_company  # noqa: E402
-from wire import Wire  # noqa: E402
+import msgspec
+from running import Company, in_loop, running_company
+from wire import Wire
 
-from actors import messages as m  # noqa: E402
-from actors.chaos.adversary import Adversary  # noqa: E402
-from actors.chaos.blame import blamed, misnamed  # noqa: E402
-from actors.chaos.taken import stream_of  # noqa: E402
-from actors.desk.order import Wish, publish, resolve  # noqa: E402
-from actors.table import TABLE  # noqa: E402
-from bus.envelope import Stored  # noqa: E402
-from bus.jetstream import connect  # noqa: E402
-from bus.subjects import EVERY_MAIL, address_of  # noqa: E402
+from actors import messages as m
+from actors.chaos.adversary import Adversary
+from actors.chaos.blame import blamed, misnamed
+from actors.chaos.taken import stream_of
+from actors.desk.mission import Wish, publish, resolve
+from actors.table import TABLE
+from bus.envelope import Stored
+from bus.jetstream import connect
+from bus.subjects import EVERY_MAIL, address_of
 
 GOALS = (
     "Write a word count tool with tests",

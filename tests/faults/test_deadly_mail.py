@@ -15,14 +15,14 @@ import msgspec
 import pytest
 
 from actors import messages as m
-from actors.datadir import DataDir
-from actors.desk.failover import Failover
-from actors.supervisor import ProcessEvent, ProcessSpec, RestartPolicy, Supervisor
+from actors.host.datadir import DataDir
+from actors.host.failover import Failover
+from actors.host.supervisor import ProcessEvent, ProcessSpec, RestartPolicy, Supervisor
 from actors.table import TABLE
 from bus import deadletters
-from bus.authority import variable
 from bus.envelope import Outgoing, open_letter
-from bus.publisher import publish_surely
+from bus.loops.publisher import publish_surely
+from bus.server.authority import variable
 from bus.subjects import DLQ_STREAM, MAIL_STREAM, mission_of
 from bus.table import Buried
 

@@ -15,7 +15,7 @@ import pytest
 from running import ACTORS, Company, lives, until
 from test_kills import GOAL, done, log_of
 
-from actors.strikes import Strikes, count_dead
+from actors.process.strikes import Strikes, count_dead
 
 Undo = Callable[[], None]
 
@@ -95,7 +95,7 @@ def all_is_well(company: Company, missions: list[str]) -> None:
 STRIKE = """
 import sys
 from pathlib import Path
-from actors.strikes import Strikes
+from actors.process.strikes import Strikes
 strikes = Strikes(Path(sys.argv[1]))
 for seq in range(100):
     strikes.strike("qa", seq)

@@ -17,9 +17,9 @@ from running import Company, in_loop, running_company, until
 
 from actors import messages as m
 from actors.table import TABLE
-from bus.authority import variable
 from bus.envelope import open_letter
 from bus.jetstream import connect
+from bus.server.authority import variable
 from bus.subjects import mission_of
 
 BURST = 40
@@ -111,7 +111,7 @@ def test_a_process_that_gets_things_done_is_never_given_up(tmp_path: Path) -> No
 def alone(nats: Any, tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Two processes of the gate that nobody supervises."""
     env = {**os.environ, variable("approval"): nats.passwords["approval"], "HOME": str(tmp_path)}
-    argv = [sys.executable, "-m", "actors.process", "approval", "--server", nats.server.url]
+    argv = [sys.executable, "-m", "actors.process.main", "approval", "--server", nats.server.url]
     started = [
         subprocess.Popen([*argv, "--log", str(tmp_path / f"{n}.log")], env=env, cwd=tmp_path)
         for n in range(2)

@@ -13,7 +13,7 @@ import pytest
 from running import Company, in_loop, running_company, until
 
 from actors import messages as m
-from actors.desk.errors import Exit
+from actors.cli.exits import Exit
 from actors.table import TABLE
 from bus.envelope import Stored
 from bus.jetstream import connect

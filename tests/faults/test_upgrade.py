@@ -16,9 +16,10 @@ from test_kills import GOAL, done, files_of, log_of
 
 from actors.performers.proofs import PERFORMERS
 from actors.table import TABLE
-from bus.authority import OPERATOR, variable
 from bus.jetstream import connect
-from bus.releases import announce
+from bus.loops.releases import announce
+from bus.server.authority import variable
+from bus.table import OPERATOR
 from bus.verify import verify
 
 ROLES = ("coo", "engineer", "qa", "budget", "approval")

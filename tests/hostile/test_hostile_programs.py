@@ -29,10 +29,10 @@ import pytest
 import pytest_asyncio
 
 from sandbox import Backend, EngineError, Order, Outcome, Policy, Unavailable, choose_backend
-from sandbox.build import build_image
 from sandbox.choose import Choice
-from sandbox.containers import owner_from
-from sandbox.docker import Engine
+from sandbox.docker.build import build_image
+from sandbox.docker.containers import owner_from
+from sandbox.docker.engine import Engine
 
 pytestmark = pytest.mark.slow
 
@@ -98,7 +98,7 @@ def disk_bytes(folder: Path) -> int:
 
 def until(condition: object, timeout_s: float = 20.0) -> None:
     end = time.monotonic() + timeout_s
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < end, "something was left"
         time.sleep(0.05)
 

@@ -10,14 +10,15 @@ import nats as natspy
 import pytest
 from contract_world import hand_write
 
-from actors.reference import CONF
+from actors.host.nats.conf import CONF
 from actors.roles.engineer import ROLE as ENGINEER
 from actors.table import MAILBOXES, TABLE
-from bus import authority, subjects
+from bus import subjects
 from bus.envelope import Outgoing
 from bus.errors import NotPermitted, WrongCredentials
 from bus.jetstream import connect
-from bus.loop import RoleLoop
+from bus.loops.role import RoleLoop
+from bus.server import authority
 
 ACTORS = (*TABLE.people, *TABLE.processes)
 MARK = Outgoing("coo.m.m-1.coo.mission.ceo", {"Nats-Msg-Id": "mark", "ce-id": "mark"}, b'{"mark":1}')

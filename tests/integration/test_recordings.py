@@ -17,20 +17,20 @@ import pytest
 from recorded_company import RECORDINGS, ROLES, Company, Connect, on_memory, on_server, read_log
 
 from actors import messages as m
-from actors.company import role
-from actors.desk.guardmail import read_letters
-from actors.desk.proof import prove
-from actors.desk.record import read_record
 from actors.performers.proofs import PERFORMERS
+from actors.process.wiring import role
+from actors.projections.audit import prove
+from actors.projections.guard import read_letters
+from actors.projections.record import read_record
 from actors.table import TABLE
 from bus import blobs
 from bus.envelope import Mail, Stored, open_mail
 from bus.errors import BadMail, DecisionChanged
 from bus.fold import Fold, Role, Step
+from bus.loops.versions import Earlier
 from bus.subjects import COMPANY, MAIL_STREAM
 from bus.table import Checkpoint
 from bus.verify import verify
-from bus.versions import Earlier
 
 LOGS = sorted(RECORDINGS.glob("*/*.log.gz"))
 IN_FLIGHT = ("release", "raise", "paused", "called", "waiting", "running", "opening")

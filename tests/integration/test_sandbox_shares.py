@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from actors import messages as m
-from actors.company import loops, serve
+from actors.process.wiring import loops, serve
 from actors.table import TABLE
 from bus import blobs
 from bus.envelope import Outgoing, open_letter
@@ -53,7 +53,9 @@ async def sandbox(nats: Any) -> AsyncIterator[None]:
     """Serve the sandbox's mailbox with real sandboxes."""
     settings = load(overrides={"sandbox": {"backend": "bubblewrap", "workspace_inodes": 1000}})
     carrier, stop = await nats.connect("sandbox"), asyncio.Event()
-    serving = asyncio.ensure_future(serve(loops("sandbox", carrier, decode(part(settings, "sandbox"))), stop))
+    serving = asyncio.ensure_future(
+        serve(loops("sandbox", carrier, decode(part(settings, "sandbox", TABLE.needs_of("sandbox")))), stop)
+    )
     yield
     stop.set()
     await serving

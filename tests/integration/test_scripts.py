@@ -13,10 +13,18 @@ import msgspec
 import pytest
 import yaml
 
-from actors.answers import Files, InvalidAnswer, Plan, Verdict, read_files, read_plan, read_verdict
 from actors.messages import Call, Terms
-from actors.performers.model import Request
-from actors.performers.scripted import SCRIPTS, Answer, Script, ScriptedClient
+from actors.performers.model.answers import (
+    Files,
+    InvalidAnswer,
+    Plan,
+    Verdict,
+    read_files,
+    read_plan,
+    read_verdict,
+)
+from actors.performers.model.performer import Request
+from actors.performers.model.providers.scripted import SCRIPTS, Answer, Script, ScriptedClient
 from prompts.manager import Prompt
 from sandbox.paths import check_tree
 
@@ -75,7 +83,7 @@ async def ask(goal: str, place: Place) -> Plan | Files | Verdict:
     """Return what ScriptedClient answers, read the way the company reads it."""
     turn, task, rework, round_ = place
     call = Call(
-        turn=turn,  # type: ignore[arg-type]
+        turn=turn,
         model="scripted",
         max_output_tokens=TERMS.max_output_tokens,
         number=task - 1,

@@ -12,15 +12,16 @@ from typing import Any
 import nats as natspy
 import pytest
 
-from actors.reference import CONF
-from actors.server import NatsServer, find
+from actors.host.nats.conf import CONF
+from actors.host.nats.server import NatsServer, find
 from actors.table import TABLE
-from bus import setup, subjects
+from bus import subjects
 from bus.acked import acked
 from bus.envelope import Outgoing
 from bus.errors import StoreRefused
 from bus.jetstream import connect
-from bus.topology import topology
+from bus.server import setup
+from bus.server.topology import topology
 
 MIB = 1024 * 1024
 

@@ -14,12 +14,12 @@ from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import CALM
 from actors.chaos.simulation import Simulation
 from actors.table import TABLE
-from bus import authority
 from bus.envelope import Stored
 from bus.errors import NotPermitted, Occupied, Unknown
 from bus.memory import MemoryServer
+from bus.server import authority
+from bus.server.topology import topology
 from bus.subjects import EVERY_MAIL
-from bus.topology import topology
 from bus.wire import headers_in
 
 MESSAGES = 200

@@ -157,7 +157,7 @@ def _run(line: str, uid: int, root: Path | None, binds: list[str]) -> int:
     if root is None:
         path = {**env, "PATH": os.environ["PATH"]}
         dropped = {"user": uid, "group": uid, "extra_groups": []} if os.geteuid() == 0 and uid else {}
-        return subprocess.run(["sh", "-c", line], env=path, check=False, **dropped).returncode  # type: ignore[call-overload,no-any-return]
+        return subprocess.run(["sh", "-c", line], env=path, check=False, **dropped).returncode
     for name in ("/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt"):  # how this machine reaches packages
         if Path(name).exists():
             shutil.copyfile(name, root / name.lstrip("/"))

@@ -1,6 +1,6 @@
 """Record a company with missions in flight, for later versions of its roles to finish.
 
-    PYTHONPATH=tests python tests/recordings/record.py FOLDER
+    PYTHONPATH=tests/support:tests python tests/recordings/record.py FOLDER
 
 writes tests/recordings/FOLDER/{drained,killed}.{log.gz,store.tar.xz}: the log as lines, and the store of the
 real nats-server that held it. All missions have the same goal, so they must come to the same files:
@@ -31,7 +31,7 @@ import msgspec
 from recorded_company import RECORDINGS, STREAMS, Company, Connect, connecting, on_server, write_log
 
 from actors import messages as m
-from actors.performers.scripted import ScriptedClient
+from actors.performers.model.providers.scripted import ScriptedClient
 from actors.table import TABLE
 from bus.subjects import COMPANY
 
@@ -126,7 +126,7 @@ def played(url: str, passwords: dict[str, str], how: str) -> None:
             await asyncio.Event().wait()
         return await answer(self, request)
 
-    ScriptedClient.complete = complete  # type: ignore[method-assign]
+    ScriptedClient.complete = complete
     asyncio.run(play(url, passwords, how))
 
 

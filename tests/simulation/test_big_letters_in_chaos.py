@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from actors.chaos.faults import PROFILES
-from actors.chaos.simulation import simulate
+from actors.chaos.seeded import simulate
 from actors.chaos.whole import mail_in
-from bus import checkpoints, dataref, envelope
+from bus import dataref, envelope
+from bus.loops import checkpoints
 
 SMALL = 500
 
@@ -17,7 +18,7 @@ def test_a_run_ends_as_ever_when_its_letters_are_blobs(seed: int, monkeypatch: p
     for module in (dataref, envelope, checkpoints):
         monkeypatch.setattr(module, "MAX_BODY_BYTES", SMALL)
     seen: list[int] = []
-    monkeypatch.setattr("actors.chaos.simulation.mail_in", lambda *wanted: _noted(mail_in(*wanted), seen))
+    monkeypatch.setattr("actors.chaos.shown.mail_in", lambda *wanted: _noted(mail_in(*wanted), seen))
     ending = simulate(seed, replicas=1 + seed % 2)
     assert len(seen) > 5 or ending.state != "completed" or ending.by_the_ceo  # it may have ended early
 

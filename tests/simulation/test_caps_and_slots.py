@@ -7,8 +7,8 @@ import asyncio
 from memory_company import MemoryCompany, memory_company
 
 from actors import messages as m
-from actors.desk.guardmail import read_letters
-from actors.desk.proof import prove
+from actors.projections.audit import prove
+from actors.projections.guard import read_letters
 
 CSV = "Build a CSV to JSON converter with tests"
 FIZZBUZZ = "Write fizzbuzz"

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 from memory_company import MemoryCompany, memory_company
 
-from actors.ledger import Ledger, period
+from actors.roles.budget.ledger import Ledger, period
 from bus.fold import Snapshot
 from bus.table import Checkpoint
 

@@ -11,16 +11,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors import company, notices
 from actors.chaos import simulation as simulating
 from actors.chaos.ceo import WORDS, Said
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import CALM, PROFILES, Odds
-from actors.chaos.simulation import FIRST, Failed, Simulation, calm, simulate
+from actors.chaos.seeded import calm, simulate
+from actors.chaos.shown import Failed
+from actors.chaos.simulation import FIRST, Simulation
 from actors.messages import Close, Control, GoOn, Outcome, Reply
-from actors.orders import Orders
 from actors.performers.proofs import PERFORMERS
-from actors.roles import coo, engineer, qa
+from actors.process import wiring as company
+from actors.roles import engineer, qa
+from actors.roles.coo import notices
+from actors.roles.coo import role as coo
+from actors.roles.worker import Orders
 from actors.table import HALTS, TABLE
 from bus.envelope import Letter, Mail
 from bus.fold import Role, Step
@@ -187,7 +191,7 @@ def ended_loudly(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.5) -> Simul
     drops_sent_again(monkeypatch)
     end_not_told(monkeypatch)
     simulation = Simulation(0, CALM, words=[Said(28, "cancel")])
-    monkeypatch.setattr(Simulation, "_is_at_rest", lambda self: bool(self.mail("close")))
+    monkeypatch.setattr(Simulation, "is_at_rest", lambda self: bool(self.mail("close")))
     monkeypatch.setattr(simulating, "_LOUD_S", seconds)
     random.seed(0)
     run_on_virtual_time(simulation.play(1))

@@ -14,14 +14,17 @@ import pytest
 
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import CALM, PROFILES, Odds
-from actors.chaos.simulation import Failed, Simulation, calm, simulate
+from actors.chaos.seeded import calm, simulate
+from actors.chaos.shown import Failed
+from actors.chaos.simulation import Simulation
 from actors.messages import Call, Execute, Sent
-from actors.performers.purse import Purse, _Claim
+from actors.performers.model.purse import Purse, _Claim
 from bus import fold as folding
 from bus.envelope import Letter, Mail
 from bus.fold import Fold, Role, Step
-from bus.loop import RoleLoop
-from bus.saving import Saver
+from bus.loops.key import Key
+from bus.loops.role import RoleLoop
+from bus.loops.saving import Saver
 from bus.subjects import ANY, MAIL_STREAM, mailbox_filter
 
 SEEDS = 48
@@ -137,10 +140,10 @@ def test_the_same_seed_gives_the_same_log() -> None:
 
 
 def ack_before_publishing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def settle(self: RoleLoop, key: Any, delivery: Any) -> None:
-        self.handled(delivery)
+    def settle(self: Key, delivery: Any) -> None:
+        self.means.deliveries.handled(delivery)
 
-    monkeypatch.setattr(RoleLoop, "_settle", settle)
+    monkeypatch.setattr(Key, "settle", settle)
 
 
 def no_seen_ids(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,29 +160,29 @@ def random_letter_ids(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def incomplete_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def read_ahead(self: RoleLoop, key: Any, behind: Any) -> None:
-        pattern = mailbox_filter(self.role.name, ANY if self._per_company else key.name)
-        key.ahead.extend(await self.carrier.read(MAIL_STREAM, pattern, key.complete_to + 1))
-        key.complete_to = 10**9
+    async def read_ahead(self: Key, behind: Any) -> None:
+        pattern = mailbox_filter(self.means.role.name, ANY if self.means.per_company else self.name)
+        self.ahead.extend(await self.means.carrier.read(MAIL_STREAM, pattern, self.complete_to + 1))
+        self.complete_to = 10**9
 
-    monkeypatch.setattr(RoleLoop, "_read_ahead", read_ahead)
+    monkeypatch.setattr(Key, "_read_ahead", read_ahead)
 
 
 def letters_of_own_mail_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing, catch_up = RoleLoop._missing, RoleLoop._catch_up
+    missing, catch_up = Key._missing, Key.catch_up
     own: dict[int, int] = {}
 
-    async def caught_up(self: RoleLoop, key: Any, stored: Any) -> None:
-        own[id(key)] = stored.seq
-        await catch_up(self, key, stored)
+    async def caught_up(self: Key, stored: Any) -> None:
+        own[id(self)] = stored.seq
+        await catch_up(self, stored)
 
-    def published(self: RoleLoop, key: Any, decision: Any) -> Any:
-        if own.get(id(key), decision.stored.seq) != decision.stored.seq:
+    def published(self: Key, decision: Any) -> Any:
+        if own.get(id(self), decision.stored.seq) != decision.stored.seq:
             return ()
-        return missing(self, key, decision)
+        return missing(self, decision)
 
-    monkeypatch.setattr(RoleLoop, "_catch_up", caught_up)
-    monkeypatch.setattr(RoleLoop, "_missing", published)
+    monkeypatch.setattr(Key, "catch_up", caught_up)
+    monkeypatch.setattr(Key, "_missing", published)
 
 
 def checkpoint_before_its_letters(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,35 +209,36 @@ class Retried(Exception):
 
 def raise_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a mail back that the role raised on, and go on with the others; one read from the log waits."""
-    fold, fold_read, on_delivery = RoleLoop._fold, RoleLoop._fold_read, RoleLoop._on_delivery
+    fold, fold_read, on_delivery = Key.decide, Key._fold_read, RoleLoop._on_delivery
 
     def raised(self: Fold[Any], stored: Any, mail: Any, error: Exception) -> Any:
         raise Retried from error
 
-    def unfolded(self: RoleLoop, key: Any, stored: Any) -> None:
-        before = key.fold.copy()
+    def unfolded(self: Key, stored: Any) -> None:
+        assert self.fold is not None
+        before = self.fold.copy()
         try:
-            fold(self, key, stored)
+            fold(self, stored)
         except Retried:
-            key.fold = before
+            self.fold = before
             raise
 
-    async def read_again(self: RoleLoop, key: Any, stored: Any) -> None:
+    async def read_again(self: Key, stored: Any) -> None:
         try:
-            await fold_read(self, key, stored)
+            await fold_read(self, stored)
         except Retried:
             await asyncio.sleep(1.0)
-            key.ahead.appendleft(stored)
+            self.ahead.appendleft(stored)
 
     async def given_back(self: RoleLoop, delivery: Any) -> None:
         try:
             await on_delivery(self, delivery)
         except Retried:
-            self.give_back(delivery, 1.0)
+            self._means.deliveries.give_back(delivery, 1.0)
 
     monkeypatch.setattr(Fold, "_raised", raised)
-    monkeypatch.setattr(RoleLoop, "_fold", unfolded)
-    monkeypatch.setattr(RoleLoop, "_fold_read", read_again)
+    monkeypatch.setattr(Key, "decide", unfolded)
+    monkeypatch.setattr(Key, "_fold_read", read_again)
     monkeypatch.setattr(RoleLoop, "_on_delivery", given_back)
 
 

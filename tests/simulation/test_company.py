@@ -12,10 +12,10 @@ import yaml
 from memory_company import OVER, MemoryCompany, memory_company
 
 from actors import messages as m
-from actors import raising
-from actors.desk.guardmail import read_letters
-from actors.desk.proof import prove
-from actors.performers.scripted import SCRIPTS
+from actors.performers.model.providers.scripted import SCRIPTS
+from actors.projections.audit import prove
+from actors.projections.guard import read_letters
+from actors.roles.coo import raising
 from actors.table import TABLE
 
 CSV = "Build a CSV to JSON converter with tests"

@@ -12,17 +12,17 @@ from actors import messages as m
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import CALM
 from actors.chaos.simulation import Simulation
-from actors.company import role
 from actors.performers.clock import Clock
-from actors.roles import budget
+from actors.process.wiring import role
 from actors.roles.approval import MAX_REQUESTS
+from actors.roles.budget import role as budget
 from actors.table import TABLE
 from bus.envelope import Stored, open_letter
 from bus.fold import Fold
 from bus.memory import MemoryServer
 from bus.seen import MOST
+from bus.server.topology import topology
 from bus.subjects import parts_of
-from bus.topology import topology
 
 ROLES = ("coo", "engineer", "qa", "approval", "budget")
 HOUR_NS = 3_600_000_000_000

@@ -160,7 +160,7 @@ async def test_no_provider_charges_more_than_is_booked_and_held_or_it_is_in_doub
         seed = block * 1_000 + n
         maker = Maker(random.Random(seed))
         said = maker.make(2_800)
-        player.say, player.cut = lambda said=said: said, maker.chance.random() < 0.2  # type: ignore[misc]
+        player.say, player.cut = lambda said=said: said, maker.chance.random() < 0.2
         player.chunk_bytes = maker.chance.choice([3, 50, 1 << 16])
         await lift(bank, seed)
         await performer.perform(await bank.order(seed, PLAN))

@@ -11,7 +11,7 @@ import yaml
 from memory_company import OVER, MemoryCompany, memory_company
 
 from actors import messages as m
-from actors.performers.scripted import SCRIPTS
+from actors.performers.model.providers.scripted import SCRIPTS
 
 CSV = "Build a CSV to JSON converter with tests"
 FIZZBUZZ = "Write fizzbuzz"

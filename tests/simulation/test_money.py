@@ -13,10 +13,11 @@ from bank import CALL, MODEL, Bank, running_bank
 from provider import KEY, Manner, Provider, running_provider
 
 from actors import messages as m
-from actors.performers.bill import Bill, NoMoney, Price
-from actors.performers.openai import Patience
-from actors.performers.purse import Purse
+from actors.performers.model.bill import Bill, NoMoney, Price
+from actors.performers.model.providers.openai import Patience
+from actors.performers.model.purse import Purse
 from actors.table import TABLE
+from bus import blobs
 
 
 @pytest.fixture
@@ -246,6 +247,7 @@ async def test_without_a_guard_there_is_no_call(bank: Bank, provider: Provider) 
         ({"stale_from_ns": 1}, "stale_price"),
         ({"base_url": "ftp://x"}, "no_endpoint"),
         ({"key_env": "COO_NOT_SET"}, "no_key"),
+        ({"context_tokens": 1_500}, "too_long"),
     ],
 )
 async def test_without_a_price_an_endpoint_or_a_key_there_is_no_call(
@@ -254,6 +256,19 @@ async def test_without_a_price_an_endpoint_or_a_key_there_is_no_call(
     reply: Any = await bank.performer(provider, **terms).perform(await bank.order(1))
     assert reply.error == error
     assert (provider.calls, bank.facts("reserve")) == ([], [])
+
+
+@pytest.mark.parametrize("context", [3_000, 4_000, 8_000])
+async def test_a_prompt_and_its_answer_fit_what_the_model_takes_in(
+    bank: Bank, provider: Provider, context: int
+) -> None:
+    files = {f"{n}.py": await blobs.put(bank.carrier, "engineer", b"x = 1\n" * 10 * n) for n in range(1, 40)}
+    call = msgspec.structs.replace(CALL, files=files, max_output_tokens=1_000)
+    await bank.performer(provider, context_tokens=context).perform(await bank.order(1, call))
+    (_, asked) = provider.calls[0]
+    prompt = sum(len(message["content"].encode()) for message in asked["messages"])
+    assert prompt // 3 + asked["max_tokens"] <= context
+    assert prompt // 3 > context - 1_000 - 1_500, "it shows what there is room for"
 
 
 async def test_a_model_that_nobody_knows_is_not_called(bank: Bank, provider: Provider) -> None:
@@ -316,7 +331,7 @@ async def test_a_process_that_dies_between_the_answer_and_the_booking_pays_the_w
 ) -> None:
     performer = bank.performer(provider, timeout_s=0.2)
     order = await bank.order(1)
-    provider.on_billed = performer._carrier.kill  # type: ignore[attr-defined]
+    provider.on_billed = performer._carrier.kill
     with pytest.raises(asyncio.CancelledError):
         await performer.perform(order)
     provider.on_billed = lambda: None

@@ -236,7 +236,7 @@ async def test_a_provider_that_repeats_the_key_does_not_get_it_into_a_reply(
             b"HTTP/1.1 200 OK\r\n%s\r\n\r\n" % KEY.encode(),
         )
     ):
-        player.say = lambda said=said: said  # type: ignore[misc]
+        player.say = lambda said=said: said
         reply: Any = await bank.performer(player).perform(await bank.order(n))
         assert reply.status == "failed"
         assert KEY not in reply.detail

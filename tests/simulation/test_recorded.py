@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from memory_company import memory_company
 
-from actors import company
 from actors.chaos.recorded import RECORDED, key_of
 from actors.chaos.simulation import GOAL
+from actors.performers import programs
 from sandbox import Order, Outcome, Policy, choose_backend
 
 
@@ -41,7 +41,7 @@ async def test_the_recorded_outcomes_are_those_of_real_runs(monkeypatch: pytest.
     async def find() -> Recording:
         return Recording(await choose_backend("bubblewrap", Policy()), record)
 
-    monkeypatch.setattr(company, "_finder", lambda part: find)
+    monkeypatch.setattr(programs, "_finder", lambda policy: find)
     async with memory_company() as running:
         await running.mission(GOAL)
         await running.until("completed")

@@ -10,8 +10,8 @@ import pytest
 from actors.chaos.clockwork import run as run_on_virtual_time
 from actors.chaos.faults import CALM
 from actors.chaos.simulation import Simulation
-from actors.company import role
 from actors.performers.proofs import PERFORMERS
+from actors.process.wiring import role
 from actors.table import TABLE
 from bus.envelope import Stored
 from bus.verify import Report, verify

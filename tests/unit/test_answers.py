@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.answers import InvalidAnswer, read_files, read_plan, read_verdict
-from actors.salvage import Misfit, first_fitting
+from actors.performers.model.answers import InvalidAnswer, read_files, read_plan, read_verdict
+from actors.performers.model.salvage import Misfit, first_fitting
 
 NONCE = "4d1f09c2"
 TASK = {
@@ -31,7 +31,7 @@ Style = Callable[[dict[str, object]], str]
 
 
 def dumped(value: object, **options: object) -> str:
-    return json.dumps(value, **options)  # type: ignore[arg-type]  # whatever a style asks for
+    return json.dumps(value, **options)
 
 
 OBJECT_STYLES: dict[str, Style] = {

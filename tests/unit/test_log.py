@@ -3,7 +3,6 @@ import json
 import logging
 import os
 import pty
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 import structlog
 
-from actors import log
+from actors.process import logs as log
 from actors.scrub import SCRUBBED, Scrubber
 
 SECRET = 'pässw/rd "wïth" \\ 100%+'
@@ -253,11 +252,3 @@ def test_a_hostile_text_is_scrubbed_in_bounded_time(piece: str) -> None:
     Scrubber(()).text(piece * (200_000 // len(piece)))
 
     assert time.process_time() - begun < 1.0
-
-
-def test_importing_the_module_loads_neither_pydantic_nor_a_command_framework() -> None:
-    code = "import sys, actors.log; print(sorted({'pydantic', 'typer', 'nats'} & set(sys.modules)))"
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert done.stdout == "[]\n"

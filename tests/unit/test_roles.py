@@ -2,134 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import re
 from collections.abc import Callable
-from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import msgspec
 import pytest
+from role_samples import DIGEST, MISSION, RAISE, mail_to, reply
+from sources import ROOT
 
 from actors import messages as m
-from actors import raising
-from actors.company import role
-from actors.orders import Orders
-from actors.roles import approval, coo, engineer, qa
+from actors.process.wiring import role
+from actors.roles import approval, engineer, qa
+from actors.roles.coo import role as coo
+from actors.roles.coo import states
+from actors.roles.worker import Orders
 from actors.table import TABLE
 from bus.envelope import Mail
-from bus.table import Buried, Checkpoint, Error, Ref, Released
-
-REF = Ref(owner="model-engineer", digest="0" * 64, size=1)
-FILES = {"a.py": REF}
-TERMS = m.Terms(
-    models={"coo": "scripted", "engineer": "scripted", "qa": "scripted"}, ask_release=True, ask_raise=True
-)
-PLAN = m.PlannedTask(title="t", brief="b", acceptance=("python3", "t.py"), outputs=("a.py",))
-REFUSAL = m.Refusal(scope="mission", needed_microusd=5, remaining_microusd=1)
-TASK = m.Task(number=0, plan=PLAN, goal="g", terms=TERMS, files=FILES)
-MISSION = m.Mission(goal="g", budget_microusd=100, terms=TERMS)
-DIGEST = coo.digest_of(FILES)
-RAISE = raising.digest_of(100, 10_000)
-
-
-def reply(turn: str, status: str = "answered", **more: Any) -> m.Reply:
-    return m.Reply(turn=turn, number=0, rework=0, status=status, **more)  # type: ignore[arg-type]
-
-
-def outcome(run: str, status: str = "ok", code: int | None = 0) -> m.Outcome:
-    return m.Outcome(run=run, number=0, rework=0, status=status, exit_code=code)
-
-
-def result(status: str) -> m.Result:
-    return m.Result(number=0, rework=0, status=status, files=FILES, rounds=1, refusal=REFUSAL)  # type: ignore[arg-type]
-
-
-APPROVED = m.Verdict(verdict="approved")
-REJECTED = m.Verdict(verdict="rejected", reason="no")
-SAMPLES: dict[str, list[msgspec.Struct]] = {
-    "mission": [MISSION],
-    "control": [m.Control(action=action) for action in ("pause", "resume", "cancel")],  # type: ignore[arg-type]
-    "limits": [m.Limits(day_microusd=100, month_microusd=1000, mission_microusd=100)],
-    "decision": [
-        m.Decision(digest=digest, verdict=verdict)  # type: ignore[arg-type]
-        for digest in (DIGEST, RAISE, "other")
-        for verdict in ("approve", "reject")
-    ]
-    + [m.Decision(digest="own", verdict="approve", raise_microusd=7)],
-    "task": [TASK],
-    "hold_work": [m.HoldWork()],
-    "go_on": [m.GoOn()],
-    "result": [result(status) for status in ("done", "approved", "rejected", "failed", "stuck", "refused")],
-    "outcome": [
-        *(outcome(run) for run in ("acceptance", "control", "checks")),
-        *(outcome(run, "failed", 1) for run in ("acceptance", "control", "checks")),
-        *(outcome("acceptance", status, None) for status in ("dropped", "not_started", "timeout")),
-        m.Outcome(run="acceptance", number=0, rework=0, status="dropped", final=True),
-    ],
-    "reply": [
-        reply("plan", plan=(PLAN,)),
-        reply("code", files=FILES),
-        reply("checks", files=FILES, argv=("python3", "c.py")),
-        reply("judge", verdict=APPROVED),
-        reply("judge", verdict=REJECTED),
-        *(
-            reply(turn, status, error="invalid_answer", refusal=REFUSAL)
-            for turn in ("plan", "code", "checks", "judge")
-            for status in ("refused", "failed", "dropped")
-        ),
-        reply("code", "failed", error="no_script"),
-        reply("plan", "failed", error="no_script"),
-    ],
-    "opened": [m.Opened()],
-    "queued": [m.Queued(slots=1)],
-    "approved": [m.Approved(digest=DIGEST), m.Approved(digest="other")],
-    "rejected": [m.Rejected(digest=DIGEST), m.Rejected(digest=RAISE)],
-    "expired": [m.Expired(digest=DIGEST), m.Expired(digest=RAISE)],
-    "tick": [
-        m.Tick(name=name, at_ns=1) for name in ("deadline", "pause", "park", "new_period", DIGEST, RAISE)
-    ],
-    "error": [Error(mailbox="qa", seq=1, reason="raised", detail="d")],
-    "request": [
-        m.Request(what="release", digest=DIGEST, why="w", timeout_s=1),
-        m.Request(what="raise", digest=RAISE, why="w", timeout_s=1, raise_microusd=50),
-        m.Request(what="raise", digest="later", why="w", timeout_s=1, raise_microusd=60),
-    ],
-    "raise": [m.Raise(digest=RAISE, microusd=500, asked=asked) for asked in (True, False)],
-    "raised": [m.Raised(digest=RAISE, cap_microusd=500, applied=applied) for applied in (True, False)],
-    "frozen": [m.Frozen(reason="overrun", attempt="c.1", held_microusd=5, cost_microusd=9)],
-    "reserve": [
-        m.Reserve(attempt="c.1", microusd=5, timeout_s=1),
-        m.Reserve(attempt="c.2", microusd=500, timeout_s=1),
-    ],
-    "sent": [m.Sent(attempt="c.1", nonce="n", microusd=5)],
-    "settle": [m.Settle(attempt="c.1", microusd=3), m.Settle(attempt="c.9", microusd=3)],
-    "void": [m.Void(attempt="c.1", proof="not_sent")],
-    "open": [m.Open(cap_microusd=100)],
-    "park": [m.Park()],
-    "close": [m.Close(state="completed")],
-}
-
-
-def mail_to(addressee: str, seq: int = 1) -> list[Mail]:
-    """Return every mail that a role can get."""
-    return [
-        Mail(
-            seq=seq,
-            now_ns=seq * 10**9,
-            mission="m-1",
-            to=addressee,
-            kind=row.kind,
-            sender=row.sender,
-            id=f"{row.kind}-{row.sender}-{n}",
-            message=message,
-            cause=f"{addressee}/old",
-        )
-        for row in TABLE.rows
-        if row.to == addressee and row.message not in (Checkpoint, Buried, Released)
-        for n, message in enumerate(SAMPLES[row.kind])
-    ]
 
 
 def walk(name: str, phase: Callable[[Any], str]) -> set[tuple[str, str]]:
@@ -180,62 +70,26 @@ def fingerprint(state: Any, phase: Callable[[Any], str]) -> str:
     )
 
 
-def test_the_engineer_goes_only_the_ways_of_its_picture() -> None:
-    def phase(bench: engineer.Bench) -> str:
-        if bench.orders.is_out(engineer.CALL):
-            return "coding"
-        return "running" if bench.orders.is_out(engineer.RUN) else "idle"
-
-    assert walk("engineer", phase) == {
-        ("idle", "coding"),
-        ("coding", "running"),
-        ("coding", "idle"),
-        ("running", "coding"),
-        ("running", "idle"),
-    }
-    assert all(word in str(engineer.__doc__) for word in ("idle", "coding", "running"))
+def drawn(module: ModuleType) -> set[tuple[str, str]]:
+    """Return the arrows of the picture in a module's docstring."""
+    return set(re.findall(r"^    (\w+) ── .+ ──> (\w+)$", str(module.__doc__), re.MULTILINE))
 
 
-def test_qa_goes_only_the_ways_of_its_picture() -> None:
-    assert walk("qa", lambda bench: bench.phase) == {
-        ("idle", "proving"),
-        ("proving", "idle"),
-        ("proving", "checking"),
-        ("checking", "idle"),
-        ("checking", "judging"),
-        ("checking", "proving"),
-        ("judging", "idle"),
-        ("judging", "proving"),
-    }
-    assert all(word in str(qa.__doc__) for word in ("idle", "proving", "checking", "judging"))
+def test_the_engineer_goes_the_ways_of_its_picture_and_no_other() -> None:
+    assert walk("engineer", lambda bench: bench.phase) == drawn(engineer)
 
 
-def test_the_gate_decides_each_request_once() -> None:
-    arrows = walk("approval", lambda gate: "over" if gate.over else gate.requests.get(DIGEST, "none"))
-    assert {(a, b) for a, b in arrows if b != "over"} == {
-        ("none", "asked"),
-        ("asked", "approved"),
-        ("asked", "rejected"),
-        ("asked", "expired"),
-        ("expired", "approved"),
-        ("expired", "rejected"),
-    }
-    assert str(approval.__doc__).count("approved") > 0
+def test_qa_goes_the_ways_of_its_picture_and_no_other() -> None:
+    assert walk("qa", lambda bench: bench.phase) == drawn(qa)
 
 
-def test_a_raise_is_withdrawn_by_the_next_one() -> None:
-    arrows = walk("approval", lambda gate: "over" if gate.over else gate.requests.get(RAISE, "none"))
-    assert {(a, b) for a, b in arrows if b != "over"} == {
-        ("none", "asked"),
-        ("asked", "approved"),
-        ("asked", "rejected"),
-        ("asked", "expired"),
-        ("asked", "withdrawn"),
-        ("expired", "approved"),
-        ("expired", "rejected"),
-        ("expired", "withdrawn"),
-    }
-    assert "withdrawn" in str(approval.__doc__)
+def test_the_gate_decides_each_request_once_and_the_next_raise_withdraws_one() -> None:
+    def of(digest: str) -> set[tuple[str, str]]:
+        arrows = walk("approval", lambda gate: "over" if gate.over else gate.requests.get(digest, "none"))
+        return {(a, b) for a, b in arrows if b != "over"}
+
+    assert of(RAISE) == drawn(approval)
+    assert of(DIGEST) == {(a, b) for a, b in drawn(approval) if b != "withdrawn"}
 
 
 def test_the_coo_never_leaves_a_final_state_and_names_only_states_there_are() -> None:
@@ -244,7 +98,7 @@ def test_the_coo_never_leaves_a_final_state_and_names_only_states_there_are() ->
 
     arrows = walk("coo", phase)
     states = {a for a, _ in arrows} | {b for _, b in arrows}
-    assert states - {"none"} == set(msgspec.inspect.type_info(m.State).values)  # type: ignore[attr-defined]
+    assert states - {"none"} == set(msgspec.inspect.type_info(m.State).values)
     assert not {a for a, _ in arrows} & m.FINAL
     assert {a for a, b in arrows if b == "completed"} <= {"reviewing", *m.PAUSED}
 
@@ -286,29 +140,8 @@ def test_orders_parked_while_held_go_out_once_and_name_what_they_retry() -> None
     assert orders.done("code").go_on()[1] == []
 
 
-def test_the_same_mail_folded_under_two_hash_seeds_gives_byte_equal_letters() -> None:
-    def folded(seed: str) -> bytes:
-        code = "import sys, test_roles; sys.stdout.buffer.write(test_roles.letters_of_a_walk())"
-        path = os.pathsep.join([str(Path(__file__).parent), "."])
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            check=True,
-            env={
-                "PYTHONHASHSEED": seed,
-                "PYTHONPATH": path,
-                "PATH": os.environ["PATH"],
-            },
-        )
-        return done.stdout
-
-    first = folded("1")
-    assert len(first) > 10_000
-    assert folded("2") == first == folded("12345")
-
-
 def letters_of_a_walk() -> bytes:
-    """Fold a fixed sequence of mails through every role; return all letters with ids, and the state."""
+    """Fold a fixed sequence of messages through every role; return all letters with ids, and the state."""
     from bus.envelope import Stored, base_headers, encode
     from bus.fold import Fold
 
@@ -325,3 +158,9 @@ def letters_of_a_walk() -> bytes:
             ]
         lines.append(fold.snapshot().decode())
     return "\n".join(lines).encode()
+
+
+def test_the_pictures_of_a_mission_s_life_are_made_from_its_tables() -> None:
+    docs = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    assert f"```mermaid\n{states.diagram()}\n```" in docs, states.diagram()
+    assert f"\n{states.picture()}\n" in str(coo.__doc__), states.picture()

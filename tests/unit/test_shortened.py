@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.evidence import shortened
+from actors.roles.evidence import shortened
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(), st.integers(200, 2_000), st.integers(1, 50))
 def test_a_text_is_cut_to_whole_characters_and_says_by_how_much(text: str, most: int, times: int) -> None:
     long = text.replace("\ud800", "") * times

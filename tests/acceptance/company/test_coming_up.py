@@ -11,13 +11,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 from acceptance.running import ACTORS, COO, Company, in_loop, lives, running_company, until
 
 from actors.table import TABLE
-from bus.authority import principals, variable
 from bus.jetstream import connect
+from bus.server.authority import principals, variable
 
 KEYS = {"OPENROUTER_API_KEY": "sk-or-1234567890", "AWS_SECRET_ACCESS_KEY": "not for actors"}
 
@@ -55,7 +55,7 @@ def test_it_is_one_server_and_one_process_an_actor(running: Company) -> None:
     assert psutil.Process(helper).ppid() == ready["actors"]["sandbox"]
     for actor, pid in ready["actors"].items():
         argv = psutil.Process(pid).cmdline()
-        assert argv[argv.index("-m") + 1 :][:2] == ["actors.process", actor]
+        assert argv[argv.index("-m") + 1 :][:2] == ["actors.process.main", actor]
         assert os.getsid(pid) == pid
     assert psutil.Process(ready["server"]["pid"]).name() == "nats-server"
 

@@ -11,14 +11,14 @@ import pytest
 from acceptance.running import Company, in_loop
 
 from actors import messages as m
-from actors.desk.policy import company_settings
+from actors.desk.terms import company_settings
 from bus.jetstream import connect
 from config.settings import load
 
 COMPANY = """
 limits: {mission_usd: "0.50", safety_margin_percent: 5}
 mission:
-  {max_tasks: 4, max_rounds: 2, max_loops: 9, max_mails: 900, run_timeout_s: 30, deadline_s: 3600,
+  {max_tasks: 4, max_rounds: 2, max_loops: 9, max_messages: 900, run_timeout_s: 30, deadline_s: 3600,
    pause_timeout_s: 1800, park_after_s: 60, call_tokens: 50000, role_tokens: {engineer: 90000}}
 approvals: {ask: [release, raise], on_new_day: wait, timeout_s: 1800}
 models:
@@ -33,7 +33,7 @@ prices:
 TERMINAL = """
 limits: {mission_usd: "7.00", safety_margin_percent: 1}
 mission:
-  {max_tasks: 5, max_rounds: 5, max_loops: 5, max_mails: 500, run_timeout_s: 55, deadline_s: 5555,
+  {max_tasks: 5, max_rounds: 5, max_loops: 5, max_messages: 500, run_timeout_s: 55, deadline_s: 5555,
    pause_timeout_s: 5555, park_after_s: 55, call_tokens: 55555, role_tokens: {qa: 55555}}
 approvals: {ask: [], on_new_day: resume, timeout_s: 5555}
 """

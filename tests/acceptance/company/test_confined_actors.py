@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 from acceptance.running import ACTORS, Company, until
 
-from actors import kernel
-from actors.serverbinary import find
+from actors.host.nats.binary import find
+from actors.process import kernel
 
 KEYS = {"OPENROUTER_API_KEY": "sk-or-0123456789abcdef0123456789abcdef"}
 MARK = "FOUND:"
@@ -33,7 +33,7 @@ TRAP = """
         from looking import findings
         print("FOUND:" + json.dumps(findings()), file=sys.stderr, flush=True)
 
-    if sys.argv[:1] == ["-m"] and "actors.process" in " ".join(sys.orig_argv):
+    if sys.argv[:1] == ["-m"] and "actors.process.main" in " ".join(sys.orig_argv):
         signal.signal(signal.SIGUSR2, look)
 """
 
@@ -152,7 +152,7 @@ def trapped(request: pytest.FixtureRequest) -> Iterator[tuple[Company, Path]]:
     folder.chmod(0o755)
     python = interpreter(folder / "venv", request.param)
     company = Company(folder, env={**KEYS, "COO_NATS_SERVER": str(find(None))})
-    company.program = (str(python), "-m", "actors.desk.main")
+    company.program = (str(python), "-m", "actors.cli.app")
     try:
         company.start()
         yield company, folder

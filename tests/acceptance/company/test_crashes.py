@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from acceptance.running import ACTORS, Company, lives, running_company, until
 
-from actors.server import NatsServer
-from actors.serverbinary import find
+from actors.host.nats.binary import find
+from actors.host.nats.server import NatsServer
 
 
 @pytest.fixture(scope="module")

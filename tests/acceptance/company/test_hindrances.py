@@ -11,8 +11,8 @@ from typing import Any
 
 from acceptance.running import COO, Company, in_loop, running_company, until
 
-from actors.server import NatsServer
-from actors.serverbinary import find
+from actors.host.nats.binary import find
+from actors.host.nats.server import NatsServer
 from actors.table import TABLE
 from bus import subjects
 from bus.blobs import CHUNK_BYTES

@@ -13,7 +13,7 @@ import pytest
 import typer
 from acceptance.running import Company, in_loop, lives
 
-from actors.desk import commands, main
+from actors.cli.app import app
 from bus.jetstream import connect
 
 ANSWERS = {
@@ -33,10 +33,6 @@ STARTS = {"up"}
 
 def on_a_data_directory() -> Iterator[list[str]]:
     """Return every command that is given a data directory, with what it requires."""
-    app = typer.Typer()
-    main_app, main.app = main.app, app
-    commands.register(app)
-    main.app = main_app
     waiting: list[tuple[list[str], Any]] = [([], typer.main.get_command(app))]
     while waiting:
         path, command = waiting.pop()

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from acceptance.running import Company, running_company
 
-from actors.server import NatsServer
-from actors.serverbinary import find
+from actors.host.nats.binary import find
+from actors.host.nats.server import NatsServer
 from actors.table import TABLE
-from bus.authority import principals, variable
+from bus.server.authority import principals, variable
 
 OPEN = "jetstream { store_dir: $COO_NATS_STORE }\n"
 ONE_USER = OPEN + 'authorization { user: all, password: "open sesame" }\n'

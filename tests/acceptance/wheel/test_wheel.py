@@ -32,8 +32,8 @@ def test_the_wheel_has_what_is_not_python_and_no_tests(wheel: Path) -> None:
         "config/company.yaml",
         "config/prices.yaml",
         "prompts/engineer.code.md",
-        "actors/scripts/csv2json.yaml",
-        "sandbox/image/Dockerfile",
+        "actors/performers/model/providers/scripts/csv2json.yaml",
+        "sandbox/docker/image/Dockerfile",
         "sandbox/syscalls.txt",
     }
     assert wanted <= names
@@ -54,10 +54,10 @@ def test_the_installed_commands_run_from_another_directory(wheel: Path, tmp_path
             [sys.executable, *args], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
         )
 
-    listed = run("-P", "-m", "actors.process", "list")
+    listed = run("-P", "-m", "actors.process.main", "list")
     assert listed.returncode == 0, listed.stderr
     assert "model-engineer" in listed.stdout
-    shown = run("-P", "-m", "actors.desk.main", "config", "show", "--json")
+    shown = run("-P", "-m", "actors.cli.app", "config", "show", "--json")
     assert shown.returncode == 0, shown.stderr
     assert '"limits' in shown.stdout
     used = run("-P", "-c", "import bus, actors; print(bus.__file__); print(actors.__file__)")

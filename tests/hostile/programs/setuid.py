@@ -38,7 +38,7 @@ try:
 except OSError:
     pass
 os.remove("own")
-status = dict(line.split(":", 1) for line in open("/proc/self/status"))  # noqa: SIM115
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))  # noqa: SIM115 - it is about to be killed
 passed += [name for name in ("CapEff", "CapPrm", "CapInh", "CapAmb") if int(status[name], 16)]
 passed += [] if status["NoNewPrivs"].strip() == "1" else ["may gain privileges"]
 print(f"BREACH: {passed}" if passed else "contained")

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 from actors import messages as m
-from actors.company import loops, serve
+from actors.process.wiring import loops, serve
 from actors.table import TABLE
 from bus.envelope import open_letter
-from bus.publisher import publish_surely
+from bus.loops.publisher import publish_surely
 from config.parts import decode
 from config.settings import load
 from config.split import part
 
-MAIN = "from actors.desk.main import main; main()"
+MAIN = "from actors.cli.app import main; main()"
 
 PLAN = """
   - turn: plan
@@ -143,7 +143,7 @@ def company(nats: Any, tmp_path: Path) -> Company:
             for process in processes:
                 carrier = await nats.connect(process)
                 stack.push_async_callback(carrier.close)
-                config = decode(part(settings, process))
+                config = decode(part(settings, process, TABLE.needs_of(process)))
                 tasks.append(asyncio.create_task(serve(loops(process, carrier, config), stop)))
             try:
                 yield

@@ -125,9 +125,9 @@ def test_pieces_of_a_repository_delivered_one_after_another_do_not_become_one(
 
 @pytest.mark.parametrize("target", [".git", ".git/hooks", "sub/.GIT/x"])
 def test_nothing_is_delivered_into_a_repository_s_own_folder(parent: Path, target: str) -> None:
-    from actors.desk.errors import DeskError
+    from actors.errors import UserError
 
     before = sorted(parent.rglob("*"))
-    with pytest.raises(DeskError, match="version control"):
+    with pytest.raises(UserError, match="version control"):
         deliver({"post-checkout": b"#!/bin/sh\n"}, parent / target)
     assert sorted(parent.rglob("*")) == before

@@ -9,7 +9,7 @@ import msgspec
 from actors import messages as m
 from actors.table import TABLE
 from bus.envelope import open_letter
-from bus.publisher import publish_surely
+from bus.loops.publisher import publish_surely
 
 
 async def decision(nats: Any, number: int) -> int:

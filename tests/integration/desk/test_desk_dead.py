@@ -9,7 +9,7 @@ import pytest
 from actors import messages as m
 from actors.table import TABLE
 from bus.envelope import Outgoing, open_letter
-from bus.publisher import publish_surely
+from bus.loops.publisher import publish_surely
 
 BODY = b'{"goal":"\x1b]0;owned\x07\x1b[31mred"}'
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from actors.server import NatsServer, find
+from actors.host.nats.server import NatsServer, find
 
 WAIT = ("--timeout", "50s")
 
@@ -215,7 +215,7 @@ async def test_a_terminal_gets_colours_and_no_others_than_ours(desk: Any, nats: 
     argv = [
         sys.executable,
         "-c",
-        "from actors.desk.main import main; main()",
+        "from actors.cli.app import main; main()",
         "follow",
         name,
         "--timeout",

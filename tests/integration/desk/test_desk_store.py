@@ -11,18 +11,19 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from actors import log
-from actors.datadir import DataDir
-from actors.reference import CONF
-from actors.server import NatsServer, find
+from actors.host.datadir import DataDir
+from actors.host.nats.conf import CONF
+from actors.host.nats.server import NatsServer, find
+from actors.process import logs as log
 from actors.table import TABLE
-from bus import blobs, setup, subjects
-from bus.authority import principals, variable
+from bus import blobs, subjects
 from bus.dataref import MAX_BODY_BYTES
 from bus.envelope import Outgoing
 from bus.errors import PublishRefused, StoreRefused
-from bus.publisher import publish_surely
-from bus.topology import topology
+from bus.loops.publisher import publish_surely
+from bus.server import setup
+from bus.server.authority import principals, variable
+from bus.server.topology import topology
 from tests.conftest import Nats
 
 

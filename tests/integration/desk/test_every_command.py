@@ -17,11 +17,11 @@ import pytest
 from every_command import COO, READS, WRITES, documented, each, every_command, has_json
 
 from actors import messages as m
-from actors.agenda import digest_of
+from actors.roles.coo.agenda import digest_of
 from actors.table import TABLE
 from bus import blobs
 from bus.envelope import Outgoing, base_headers, encode
-from bus.publisher import publish_surely
+from bus.loops.publisher import publish_surely
 
 pytestmark = pytest.mark.slow
 

@@ -13,12 +13,12 @@ from subprocess import Popen
 from typing import Any
 
 import nats
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 from nats.aio.client import Client
 
-from actors.server import NatsServer, PortTaken, StartFailed, StillRunning, StoreElsewhere
-from actors.serverbinary import find, version
+from actors.host.nats.binary import find, version
+from actors.host.nats.server import NatsServer, PortTaken, StartFailed, StillRunning, StoreElsewhere
 
 Servers = Callable[..., NatsServer]
 Program = Callable[..., Popen[str]]
@@ -38,7 +38,7 @@ ENV = {"COO_ADMIN_PASSWORD": "a1b2c3"}
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from actors.server import NatsServer, find
+from actors.host.nats.server import NatsServer, find
 async def main(conf, store, run_dir, port="auto"):
     env = {"COO_ADMIN_PASSWORD": "a1b2c3"}
     async with NatsServer(find(None), conf, store, run_dir, port, env) as server:

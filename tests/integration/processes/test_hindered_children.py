@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.supervisor import ProcessEvent, ProcessSpec, RestartPolicy, Supervisor
+from actors.host.supervisor import ProcessEvent, ProcessSpec, RestartPolicy, Supervisor
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from actors.server import NatsServer
-from actors.serverbinary import find
-from actors.serverkeeper import NAME, ServerGivenUp, keep
-from actors.supervisor import ProcessEvent, RestartPolicy
+from actors.host.nats.binary import find
+from actors.host.nats.keeper import NAME, ServerGivenUp, keep
+from actors.host.nats.server import NatsServer
+from actors.host.supervisor import ProcessEvent, RestartPolicy
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 

@@ -21,7 +21,7 @@ signal.pause()
 PARENT = """
 import asyncio, os, sys
 from pathlib import Path
-from actors.supervisor import ProcessSpec, Supervisor
+from actors.host.supervisor import ProcessSpec, Supervisor
 async def main(log, code):
     specs = [ProcessSpec(name=f"a{n}", argv=[sys.executable, "-c", code], env={}, log=log) for n in range(3)]
     async with Supervisor(specs, lambda event: None) as supervisor:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from acceptance.running import COO, Company
 
-from actors import provenance
-from actors.serverbinary import find
+from actors.host.nats import provenance
+from actors.host.nats.binary import find
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def installed(tmp_path: Path) -> Path:
 def check(binary: Path, cache: Path | None) -> subprocess.CompletedProcess[str]:
     site = binary.parents[1] / "lib" / "python3.11" / "site-packages"
     code = (
-        "import sys; from pathlib import Path; from actors import provenance\n"
+        "import sys; from pathlib import Path; from actors.host.nats import provenance\n"
         "print(provenance.check(Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2] else None))"
     )
     return subprocess.run(

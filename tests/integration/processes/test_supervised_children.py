@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.children import EX_UNAVAILABLE
-from actors.supervisor import EX_CONFIG, ProcessEvent, ProcessSpec, RestartPolicy, Supervisor
+from actors.host.children import EX_UNAVAILABLE
+from actors.host.supervisor import EX_CONFIG, ProcessEvent, ProcessSpec, RestartPolicy, Supervisor
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 Lives = Callable[[int], bool]

@@ -10,10 +10,10 @@ import pytest
 from private_dockerd import PrivateDockerd
 
 from sandbox import Backend, EngineError, Policy, Unavailable, choose_backend
-from sandbox.build import build_image
 from sandbox.choose import Choice
-from sandbox.containers import owner_from
-from sandbox.docker import Engine
+from sandbox.docker.build import build_image
+from sandbox.docker.containers import owner_from
+from sandbox.docker.engine import Engine
 from sandbox.owner import is_dead
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]

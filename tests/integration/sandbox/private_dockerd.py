@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import docker
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from sandbox import EngineError
-from sandbox.docker import Engine
+from sandbox.docker.engine import Engine
 
 START_S = 60.0
 

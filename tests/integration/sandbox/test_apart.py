@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from sandbox import Order, Policy, RunUnderWay
@@ -31,7 +31,7 @@ def below(apart: Apart) -> list[psutil.Process]:
 
 async def until(condition: object) -> None:
     async with asyncio.timeout(20):
-        while not condition():  # type: ignore[operator]
+        while not condition():
             await asyncio.sleep(0.02)
 
 
@@ -92,7 +92,7 @@ async def test_who_asks_is_told_that_nobody_can_start_anything_any_more(apart: A
     await apart.ended()
     for ask in (apart.find, backend.describe):
         with pytest.raises(Gone):
-            await ask()  # type: ignore[operator]
+            await ask()
     await backend.close()
     for process in left:  # bwrap dies with its parent; what it had hardly begun is swept by the next process
         await until(lambda process=process: not process.is_running())

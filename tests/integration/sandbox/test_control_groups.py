@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sandbox import Order, Policy
-from sandbox.bubblewrap import BubblewrapBackend
-from sandbox.controlgroup import open_groups
-from sandbox.hierarchy import Place
+from sandbox.bubblewrap.backend import BubblewrapBackend
+from sandbox.bubblewrap.controlgroup import open_groups
+from sandbox.bubblewrap.hierarchy import Place
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 HostPids = Callable[[str], list[int]]
@@ -53,7 +53,7 @@ except BlockingIOError:
 OWNER = """
 import asyncio, sys
 from sandbox import Order, Policy
-from sandbox.bubblewrap import BubblewrapBackend
+from sandbox.bubblewrap.backend import BubblewrapBackend
 asyncio.run(BubblewrapBackend(Policy()).run(Order(id=sys.argv[1], argv=("sleep", sys.argv[2]))))
 """
 

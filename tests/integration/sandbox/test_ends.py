@@ -2,17 +2,20 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import pytest
 
 from sandbox import Backend, Order, Policy, Unavailable, choose_backend
-from sandbox.docker import Engine
+from sandbox.docker.attached import Attached
+from sandbox.docker.engine import Engine
 
 Until = Callable[[Callable[[], object]], Awaitable[None]]
 HostPids = Callable[[str], list[int]]
@@ -82,6 +85,34 @@ async def test_cancelling_at_any_moment_leaves_nothing(
     await cancel(task)
     assert host_pids("4713.25") == []
     assert (await backend.run(Order(id="test-cancel", argv=("true",)))).status == "ok"
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("times", [1, 2])
+async def test_cancelling_while_the_engine_connects_leaves_no_socket_open(
+    docker_backend: Backend, until: Until, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    connected, may_go_on = threading.Event(), threading.Event()
+    connect = Engine.start_program
+
+    def late(engine: Engine, exec_id: str) -> Attached:
+        attached = connect(engine, exec_id)
+        connected.set()
+        may_go_on.wait(10)
+        return attached
+
+    monkeypatch.setattr(Engine, "start_program", late)
+    task = asyncio.create_task(docker_backend.run(Order(id="test-cancel", argv=("sleep", "4719.25"))))
+    assert await asyncio.to_thread(connected.wait, 10)
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0)
+    asyncio.get_running_loop().call_later(0.05, may_go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: not any("_hang_up" in repr(other) for other in asyncio.all_tasks()))
+    del task
+    gc.collect()  # a socket that was dropped open becomes this test's error
 
 
 @pytest.mark.docker

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from sandbox import Backend, Order, Policy, RunUnderWay, choose_backend
-from sandbox.containers import POOL_PREFIX, owner_from
-from sandbox.docker import Engine
-from sandbox.holder import Workshop, make_spare
+from sandbox.docker.containers import POOL_PREFIX, owner_from
+from sandbox.docker.engine import Engine
+from sandbox.docker.holder import Workshop, make_spare
 from sandbox.owner import give_up, new_owner
 
 pytestmark = pytest.mark.docker

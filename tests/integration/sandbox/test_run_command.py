@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 def typed(home: Path, *words: str, sandbox: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     settings = {f"COO_SANDBOX__{name}": value for name, value in (sandbox or {}).items()}
     return subprocess.run(
-        [sys.executable, "-m", "actors.desk.main", "sandbox", "run", *words],
+        [sys.executable, "-m", "actors.cli.app", "sandbox", "run", *words],
         cwd=home,
         env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT), **settings},
         capture_output=True,
@@ -76,7 +76,7 @@ def test_a_program_that_is_not_there_is_127(on: Any) -> None:
         (("--backend", "jail", "--", "true"), "There is no backend jail"),
         (("--timeout", "0", "--", "true"), "the time-out must be a positive number of seconds"),
         (("--", ""), "argv names no program"),
-        (("--input", "nowhere", "--", "true"), "nowhere is no folder"),
+        (("--input", "nowhere", "--", "true"), "nowhere is not a folder"),
     ],
 )
 def test_a_wish_that_cannot_be_is_a_usage_error(tmp_path: Path, words: tuple[str, ...], says: str) -> None:

@@ -10,7 +10,7 @@ from sandbox import Backend, File, Order, RunUnderWay, Skipped
 
 
 def python(code: str, **order: object) -> Order:
-    return Order(**({"id": "test-run", "argv": ("python", "-c", code)} | order))  # type: ignore[arg-type]
+    return Order(**({"id": "test-run", "argv": ("python", "-c", code)} | order))
 
 
 async def test_a_program_that_ends_well_is_ok(backend: Backend) -> None:

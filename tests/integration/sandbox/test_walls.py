@@ -12,7 +12,7 @@ HostPids = Callable[[str], list[int]]
 
 async def run(backend: Backend, code: str, **order: object) -> Outcome:
     return await backend.run(
-        Order(**({"id": "test-walls", "argv": ("python", "-c", code), "timeout_s": 20.0} | order))  # type: ignore[arg-type]
+        Order(**({"id": "test-walls", "argv": ("python", "-c", code), "timeout_s": 20.0} | order))
     )
 
 

@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from config.amounts import amount_text, microusd, picousd_per_token
+from config.amounts import NotAnAmount, amount_text, microusd, picousd_per_token
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,11 @@ from config.amounts import amount_text, microusd, picousd_per_token
         ("0", 0),
         ("0.000001", 1),
         ("0.1", 100_000),
-        ("999999999999.999999", 999_999_999_999_999_999),
+        ("999999999.999999", 999_999_999_999_999),
+        ("1000000000", 10**15),
+        ("2.0000000", 2_000_000),
+        ("  2 ", 2_000_000),
+        ("007", 7_000_000),
     ],
 )
 def test_an_amount_becomes_exact_micro_dollars(text: str, micro: int) -> None:
@@ -33,12 +37,28 @@ def test_whole_numbers_and_exact_decimals_keep_the_text_they_had() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        *("2,00", "-1", "+1", "NaN", "inf", "1e3", "", " 1", "1.", ".5", "1.0000001", "1" * 13, "٣", "1_0"),
+        *(
+            "2,00",
+            "-1",
+            "+1",
+            "NaN",
+            "inf",
+            "1e3",
+            "",
+            " ",
+            "1.",
+            ".5",
+            "1.0000001",
+            "1" * 13,
+            "1000000000.000001",
+            "٣",
+            "1_0",
+        ),
         *(Decimal("NaN"), Decimal("-1"), Decimal("1E+3"), -1, True, None, [], 0.5, float("nan")),
     ],
 )
-def test_what_is_no_plain_amount_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match="amount"):
+def test_what_is_not_a_plain_amount_is_refused(value: object) -> None:
+    with pytest.raises(NotAnAmount):
         amount_text(value)
 
 

@@ -1,24 +1,19 @@
-import subprocess
-import sys
+from typing import Any
 
 import msgspec
 import pytest
 
-from config.parts import ActorConfig, BusPart, LogPart, ModelPart, ModelTerms, SandboxPart, decode
+from actors.performers.model.catalog import ModelPart, ModelTerms
+from actors.table import TABLE
+from bus.loops.means import LoopSettings
+from config.parts import LogPart, decode
+from config.sections import Sandbox
 from config.settings import Settings, load
-from config.split import ACTORS, UnknownActor, part
-from sandbox.policy import Policy
+from config.split import part
+from sandbox import Policy
 
-BUS = BusPart(
-    ack_wait_s=10,
-    duplicate_window_s=600,
-    max_ack_pending=1000,
-    window=256,
-    checkpoint_every=256,
-)
 LOG = LogPart(level="info", secret_env=("OPENROUTER_API_KEY", "DEEPSEEK_API_KEY", "ZAI_API_KEY"))
 MODEL = ModelPart(
-    default="scripted",
     models={
         "scripted": ModelTerms(
             provider="scripted",
@@ -31,28 +26,8 @@ MODEL = ModelPart(
         )
     },
 )
-SANDBOX = SandboxPart(
-    backend="auto",
-    image="coo-sandbox:latest",
-    runtime=None,
-    docker_host="unix:///var/run/docker.sock",
-    runtime_dir="",
-    parallel=4,
-    timeout_s=300.0,
-    memory_bytes=536_870_912,
-    pids=128,
-    cpus=1.0,
-    workspace_bytes=134_217_728,
-    workspace_inodes=16_384,
-    tmp_bytes=67_108_864,
-    shm_bytes=16_777_216,
-    open_files=1024,
-    output_bytes=262_144,
-    flood_bytes=16_777_216,
-    files_bytes=33_554_432,
-    files_count=1000,
-    file_bytes=8_388_608,
-)
+OWNERS: dict[str, tuple[type, Any]] = {"model": (ModelPart, MODEL), "sandbox": (Policy, Policy())}
+"""The type that the owner of a part reads it with, and what the packaged settings come to there."""
 
 
 @pytest.fixture
@@ -62,51 +37,56 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 @pytest.mark.parametrize(
-    ("actor", "config"),
+    ("process", "needs"),
     [
-        ("coo", ActorConfig(bus=BUS, log=LOG, model=MODEL)),
-        ("model-coo", ActorConfig(bus=BUS, log=LOG, model=MODEL)),
-        ("engineer", ActorConfig(bus=BUS, log=LOG, model=MODEL)),
-        ("qa", ActorConfig(bus=BUS, log=LOG, model=MODEL)),
-        ("budget", ActorConfig(bus=BUS, log=LOG)),
-        ("approval", ActorConfig(bus=BUS, log=LOG)),
-        ("sandbox", ActorConfig(bus=BUS, log=LOG, sandbox=SANDBOX)),
-        ("clock", ActorConfig(bus=BUS, log=LOG)),
+        ("coo", {"model"}),
+        ("engineer", {"model"}),
+        ("qa", {"model"}),
+        ("budget", set()),
+        ("approval", set()),
+        ("sandbox", {"sandbox"}),
+        ("clock", set()),
     ],
 )
 def test_an_actor_is_told_what_it_needs_and_no_more(
-    settings: Settings, actor: str, config: ActorConfig
+    settings: Settings, process: str, needs: set[str]
 ) -> None:
-    assert decode(part(settings, actor)) == config
+    config = decode(part(settings, process, TABLE.needs_of(process)))
+
+    assert config.log == LOG
+    assert msgspec.json.decode(config.bus, type=LoopSettings) == LoopSettings()
+    assert config.parts.keys() == needs
+    for name, raw in config.parts.items():
+        type_, told = OWNERS[name]
+        assert msgspec.json.decode(raw, type=type_) == told
 
 
-def test_the_sandbox_s_own_defaults_are_the_packaged_ones() -> None:
-    told = msgspec.structs.asdict(SANDBOX)
-    del told["backend"]
-
-    assert Policy(**told) == Policy()
+def test_the_sandbox_s_settings_are_its_policy_s_fields() -> None:
+    """They are validated where they are set, and read where they count: one list of names for both."""
+    assert list(Sandbox.model_fields) == [one.name for one in msgspec.structs.fields(Policy)]
 
 
-@pytest.mark.parametrize("actor", ["ceo", "model-budget", "", "model-"])
-def test_nothing_is_handed_to_an_actor_that_is_none(settings: Settings, actor: str) -> None:
-    with pytest.raises(UnknownActor):
-        part(settings, actor)
+def test_an_actor_of_a_package_is_told_what_stands_under_its_name(tmp_path: Any) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("actors: {poet: {verses: 3, rhyme: true, mood: 0.5, of: {love: [1, 2.5]}}}\n")
+
+    config = decode(part(load(file), "poet", ()))
+
+    assert msgspec.json.decode(config.own) == {
+        "verses": 3,
+        "rhyme": True,
+        "mood": 0.5,
+        "of": {"love": [1, 2.5]},
+    }
+    assert bytes(decode(part(load(file), "critic", ())).own) == b"{}"
 
 
 def test_no_secret_is_handed_over(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENROUTER_API_KEY", "sk-or-1")
 
-    assert not any(b"sk-or-1" in part(settings, actor) for actor in ACTORS)
+    assert not any(b"sk-or-1" in part(settings, name, TABLE.needs_of(name)) for name in TABLE.processes)
 
 
 def test_what_is_no_configuration_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
-        decode(b'{"bus":{},"log":{"level":"info","secret_env":[]}}')
-
-
-def test_an_actor_s_import_path_has_no_pydantic() -> None:
-    code = "import sys, config.parts; print(sorted({'pydantic', 'yaml', 'typer'} & set(sys.modules)))"
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert done.stdout == "[]\n"
+        decode(b'{"log":{"level":"info"}}')

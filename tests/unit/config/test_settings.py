@@ -45,7 +45,7 @@ def test_an_option_wins_over_the_environment_over_the_file_over_the_package(
 
     mission = load(file, {"mission": {"max_loops": 6}}).mission
 
-    assert (mission.max_mails, mission.max_tasks, mission.max_rounds, mission.max_loops) == (5000, 4, 5, 6)
+    assert (mission.max_messages, mission.max_tasks, mission.max_rounds, mission.max_loops) == (5000, 4, 5, 6)
 
 
 def test_every_setting_says_where_it_was_set(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_all_problems_are_found_at_once_in_reading_order(file: Path) -> None:
             "COO_LIMITZ__DAILY_USD",
             "1",
             "COO_LIMITZ__DAILY_USD: names no setting; sections are limits, mission, models, prices, sandbox, "
-            "approvals, bus, log",
+            "approvals, bus, log, actors",
         ),
         (
             "COO_LIMITS__DAILY_USD",

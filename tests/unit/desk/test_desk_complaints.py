@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.desk.complaints import why_nothing_is_written
+from actors.cli.complaints import why_nothing_is_written
 
 NOW = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from actors.desk.console import block
-from actors.server import syncs_always
+from actors.cli.console import block
+from actors.host.nats.server import syncs_always
 
 SYNCED = "synced to disk before a message counts as stored"
 

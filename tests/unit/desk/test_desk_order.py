@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from actors import messages as m
-from actors.desk.errors import DeskError, Exit
-from actors.desk.order import Wish, mission_id, read_budget, read_duration, read_goal, resolve
+from actors.desk.durations import read_duration
+from actors.desk.mission import Wish, mission_id, read_budget, read_goal, resolve
+from actors.errors import Kind, UserError
 
 
 @pytest.fixture(autouse=True)
@@ -19,9 +20,9 @@ def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(wish: Wish) -> str:
-    with pytest.raises(DeskError) as raised:
+    with pytest.raises(UserError) as raised:
         resolve(wish)
-    assert raised.value.code is Exit.USAGE
+    assert raised.value.kind is Kind.USAGE
     assert "\n" not in raised.value.what
     return raised.value.what
 
@@ -96,9 +97,9 @@ def test_a_goal_that_is_no_utf_8_is_refused(goal: str) -> None:
 
 
 def test_an_unknown_model_or_approval_is_refused_with_what_there_is() -> None:
-    with pytest.raises(DeskError, match="there is no model gpt") as raised:
+    with pytest.raises(UserError, match="there is no model gpt") as raised:
         resolve(Wish(goal="x", model="gpt"))
-    assert (raised.value.code, raised.value.fix) == (Exit.USAGE, "There is: scripted.")
+    assert (raised.value.kind, raised.value.fix) == (Kind.USAGE, "There is: scripted.")
     assert "--approve: plan is not known" in refused(Wish(goal="x", approve="plan"))
 
 
@@ -118,7 +119,7 @@ def test_a_duration_is_read(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "0s", "-1m", "1.5h", "m", "30 m", "400d", "9" * 40, "١h"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(DeskError, match="is no duration"):
+    with pytest.raises(UserError, match="is not a duration"):
         read_duration(text, "--timeout")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.desk.screen import plain, plain_lines
-from actors.desk.timeline import clock, spell
+from actors.plain import plain, plain_lines
+from actors.projections.timeline import clock, spell
 
 SECOND = 1_000_000_000
 

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from actors import messages as m
-from actors.desk.follow import event, exit_of, next_step, result
-from actors.desk.record import Record
-from actors.desk.timeline import Timeline, closing, sheet
+from actors.cli.follow import event, exit_of, next_step, result
+from actors.cli.sheet import sheet
+from actors.projections.record import Record
+from actors.projections.timeline import Timeline, closing
 from actors.table import TABLE
 from bus.envelope import Cause, Stored, seal
 from bus.table import Error, Ref
@@ -35,7 +36,7 @@ Event = tuple[float, str, str, msgspec.Struct]
 
 def reply(turn: str, microusd: int = 0, status: str = "answered", **more: Any) -> m.Reply:
     used = usage(microusd) if microusd else None
-    return m.Reply(turn=turn, number=0, rework=0, status=status, usage=used, **more)  # type: ignore[arg-type]
+    return m.Reply(turn=turn, number=0, rework=0, status=status, usage=used, **more)
 
 
 def ran(run: str, **more: Any) -> m.Outcome:

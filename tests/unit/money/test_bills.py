@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors import messages as m
-from actors.billing import MOST_ATTEMPTS
-from actors.desk.guardmail import Letters, TakeOver
-from actors.desk.proof import Proof, prove
-from actors.ledger import Account, Ledger, book
-from actors.roles.budget import ROLE
+from actors.projections.audit import Proof, prove
+from actors.projections.guard import Letters, TakeOver
+from actors.roles.budget.billing import MOST_ATTEMPTS
+from actors.roles.budget.ledger import Account, Ledger, book
+from actors.roles.budget.role import ROLE
 from actors.table import TABLE
 from bus.envelope import Mail
 from bus.fold import Fold, Role, Step
@@ -102,7 +102,7 @@ def test_what_is_above_a_hold_counts_for_the_company_when_the_ceo_raises_the_cap
 def test_a_mission_has_a_bounded_number_of_bills_that_nobody_asked_for() -> None:
     guard = world(100)
     account = guard.mission()
-    full = {f"x.{n}": guard_hold() for n in range(MOST_ATTEMPTS)}
+    full = dict.fromkeys((f"x.{n}" for n in range(MOST_ATTEMPTS)), guard_hold())
     guard.fold.state = guard.ledger.mission("m-1", msgspec.structs.replace(account, over=full))
     assert guard.apply(m.Settle(attempt="y.1", microusd=1)).dead is not None
     assert refused(guard.reserve("z.1", 1))[0] == "too_many_attempts"
@@ -182,7 +182,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.tuples(st.sampled_from(["m-1", "other", "ghost"]), steps, st.integers(0, 9)), max_size=30))
 def test_whatever_is_billed_day_and_month_are_moved_by_what_was_held_at_most(sequence: list) -> None:
     guard = company_of_two()
@@ -229,7 +229,8 @@ def upgraded() -> tuple[GuardWorld, list[TakeOver]]:
     at, snapshot = len(guard.log), guard.fold.snapshot()
     guard.fold = Fold(TABLE, ROLE)
     guard.fold.restore(Checkpoint(version=3, position=at), snapshot)
-    return guard, [TakeOver(3, at, snapshot), TakeOver(4, at, snapshot)]
+    later = 2 * len(guard.log) + 100
+    return guard, [TakeOver(3, at, snapshot, later), TakeOver(4, at, snapshot, later)]
 
 
 def proof_of(guard: GuardWorld, taken_over: list[TakeOver]) -> Proof:

@@ -7,28 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from actors.performers.stream import Answer, BadStream, Lines, take
-from actors.performers.usage import cost_of
+from actors.performers.model.providers.sse import Answer, BadStream, Lines, take
+from actors.performers.model.usage import cost_of
 
 ROOT = Path(__file__).parents[3]
 MONEY_PATH = (
     "actors/money.py",
-    "actors/ledger.py",
-    "actors/billing.py",
-    "actors/fitting.py",
-    "actors/waiting.py",
-    "actors/raising.py",
-    "actors/roles/budget.py",
-    "actors/performers/bill.py",
-    "actors/performers/pricing.py",
-    "actors/performers/stream.py",
-    "actors/performers/usage.py",
-    "actors/desk/account.py",
-    "actors/desk/books.py",
+    "actors/roles/budget/ledger.py",
+    "actors/roles/budget/billing.py",
+    "actors/roles/budget/fitting.py",
+    "actors/roles/budget/waiting.py",
+    "actors/roles/coo/raising.py",
+    "actors/roles/budget/role.py",
+    "actors/performers/model/bill.py",
+    "actors/performers/model/pricing.py",
+    "actors/performers/model/providers/sse.py",
+    "actors/performers/model/usage.py",
+    "actors/projections/account.py",
+    "actors/projections/books.py",
     "actors/desk/limits.py",
-    "actors/desk/money.py",
-    "actors/desk/prices.py",
-    "actors/desk/proof.py",
+    "actors/cli/budget.py",
+    "actors/cli/prices.py",
+    "actors/projections/audit.py",
     "config/amounts.py",
 )
 

@@ -7,8 +7,8 @@ import pytest
 from guard_world import MODEL, SECOND, START, GuardWorld, granted, refused, world
 
 from actors import messages as m
-from actors.ledger import Account
-from actors.roles.budget import MAX_ASKED_RAISES, TICK_S
+from actors.roles.budget.ledger import Account
+from actors.roles.budget.role import MAX_ASKED_RAISES, TICK_S
 
 
 def test_a_hold_is_on_mission_day_and_month_or_on_none_of_them() -> None:
@@ -320,7 +320,7 @@ def test_an_audit_proves_as_far_as_the_guard_has_answered() -> None:
     guard.reserve("a.1", 40)
     guard.apply(m.Reserve(attempt="b.1", microusd=40, timeout_s=10))
     proof = guard.proof()
-    assert (proof.violations, proof.mails, proof.under_way) == ([], 3, 1)
+    assert (proof.violations, proof.messages, proof.under_way) == ([], 3, 1)
 
 
 def test_an_audit_finds_a_forged_grant_and_a_missing_answer() -> None:
@@ -335,3 +335,22 @@ def test_an_audit_finds_a_forged_grant_and_a_missing_answer() -> None:
     guard.reserve("b.1", 10)
     guard.decided[seq] = []
     assert any("is not in the log (I18)" in violation for violation in guard.proof().violations)
+
+
+@pytest.mark.parametrize(
+    ("tampered", "why"),
+    [
+        (Account(pending=10), "pending after"),
+        (Account(pending=50), "holds of"),
+        (Account(posted=-9, pending=40), "posted after"),
+    ],
+)
+def test_books_that_do_not_add_up_book_nothing_and_say_so(tampered: Account, why: str) -> None:
+    guard = world(100)
+    guard.reserve("a.1", 40)
+    guard.fold.state = guard.ledger.mission("m-1", msgspec.structs.replace(guard.mission(), account=tampered))
+    before = guard.fold.state
+    dead = guard.apply(m.Settle(attempt="a.1", microusd=3)).dead
+    assert dead is not None
+    assert (dead.reason, why in dead.detail) == ("raised", True)
+    assert guard.fold.state == before

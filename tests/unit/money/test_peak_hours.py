@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from actors.performers.pricing import Completion, affordable, bill_of, worst_of
-from config.parts import ModelTerms, decode
+from actors.performers.model.catalog import ModelPart, ModelTerms
+from actors.performers.model.pricing import Completion, affordable, bill_of, worst_of
+from actors.table import TABLE
+from config.parts import decode
 from config.settings import ConfigError, load
 from config.split import part
 from config.week import week_minutes
@@ -36,9 +39,8 @@ OFF_PEAK, PEAK = 75_000 + 1_500 + 600_000, 150_000 + 3_000 + 1_200_000
 def terms(tmp_path: Path) -> ModelTerms:
     file = tmp_path / "config.yaml"
     file.write_text(PRICES)
-    model = decode(part(load(file), "engineer")).model
-    assert model is not None
-    return model.models["scripted"]
+    config = decode(part(load(file), "engineer", TABLE.needs_of("engineer")))
+    return msgspec.json.decode(config.parts["model"], type=ModelPart).models["scripted"]
 
 
 def at(text: str) -> int:

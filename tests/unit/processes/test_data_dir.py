@@ -6,15 +6,12 @@ import json
 import os
 import shutil
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from actors.alive import process_start
-from actors.datadir import LOCK_VARIABLE, DataDir, Locked, Run, Unusable, default_path
+from actors.host.datadir import LOCK_VARIABLE, DataDir, Locked, Run, Unusable, default_path
 
 URL = "nats://127.0.0.1:4222"
 
@@ -95,17 +92,6 @@ def test_without_a_run_file_nothing_runs(data: DataDir) -> None:
     assert data.read_run() is None
 
 
-def test_the_run_file_of_a_dead_process_counts_for_nothing(data: DataDir) -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    start = process_start(child.pid)
-    assert start is not None
-    mine = Run(url=URL)
-    data.write_run(msgspec.structs.replace(mine, pid=child.pid, process_start=start))
-    assert data.read_run() is not None
-    child.communicate(b"\n")
-    assert data.read_run() is None
-
-
 def test_the_run_file_of_an_earlier_process_with_this_pid_counts_for_nothing(data: DataDir) -> None:
     data.write_run(msgspec.structs.replace(Run(url=URL), process_start="another"))
     assert data.read_run() is None
@@ -164,7 +150,7 @@ def test_what_a_copy_says_of_a_running_company_counts_for_nothing(data: DataDir,
     copy, moved = DataDir(tmp_path / "copy"), DataDir(tmp_path / "moved")
     with data.lock():
         data.write_run(Run(url=URL))
-        subprocess.run(["cp", "-a", str(data.path), str(copy.path)], check=True)
+        shutil.copytree(data.path, copy.path, symlinks=True)
         assert (copy.read_run(), copy.holder()) == (None, None)
         with copy.lock():
             assert copy.read_run() is None
@@ -185,36 +171,6 @@ def test_the_run_file_of_a_folder_that_is_gone_is_a_named_error(data: DataDir) -
     shutil.rmtree(data.path)
     with pytest.raises(Unusable, match="No such file"):
         data.write_run(Run(url=URL))
-
-
-HANDED = """
-import sys, time
-from pathlib import Path
-from actors.datadir import DataDir
-with DataDir(Path(sys.argv[1])).lock():
-    print("held", flush=True)
-    input()
-"""
-
-
-def test_a_lock_is_handed_over_and_ends_with_who_has_it_now(data: DataDir) -> None:
-    with data.reserved() as fd:
-        child = subprocess.Popen(
-            [sys.executable, "-c", HANDED, str(data.path)],
-            env={**os.environ, LOCK_VARIABLE: str(fd)},
-            pass_fds=(fd,),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        data.sign(fd, child.pid)
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"held\n"
-    with pytest.raises(Locked) as refused, data.lock():
-        pass
-    assert refused.value.pid == child.pid
-    child.communicate(b"\n")
-    with data.lock():
-        pass
 
 
 @pytest.mark.parametrize("given", ["", "x", "-1", "999999", "0"])

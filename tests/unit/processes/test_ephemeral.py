@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from actors import ephemeral
-from actors.datadir import DataDir, DataDirError
+from actors.host import ephemeral
+from actors.host.datadir import DataDir, DataDirError
 
 
 @pytest.fixture(autouse=True)

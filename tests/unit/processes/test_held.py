@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.held import HeldPipe, HeldReport
+from actors.process.held import HeldPipe, HeldReport
 
 
 def ack(seq: int, *, delivered: int = 1, consumer: str = "qa") -> str:

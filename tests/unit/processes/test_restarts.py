@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from actors.supervisor import ProcessSpec, RestartPolicy, Restarts, Supervisor
+from actors.host.supervisor import ProcessSpec, RestartPolicy, Restarts, Supervisor
 
 CALM = RestartPolicy(jitter=0.0, max_crashes=1000)
 

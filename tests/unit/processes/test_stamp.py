@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.datadir import DataDir, Unusable
-from actors.stamp import NAME, TooOld, check
+from actors.host.datadir import DataDir, Unusable
+from actors.host.stamp import NAME, TooOld, check
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from actors.desk.processes import environment, secrets
-from actors.serverbinary import configuration_file
+from actors.host.crew import environment, secrets
+from actors.host.nats.binary import configuration_file
 from actors.table import TABLE
-from bus.authority import render
+from bus.server.authority import render
 from config.settings import load
 
 ENVIRON = {

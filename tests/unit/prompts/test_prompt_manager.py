@@ -1,6 +1,4 @@
 import hashlib
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -241,15 +239,3 @@ def test_a_packaged_prompt_states_the_form_of_its_answer(role: str, turn: str, c
     variables = dict.fromkeys(manager.variables(role, turn), NONCE)
 
     assert f"\n{contract}\n" in manager.render(role, turn, variables).system
-
-
-def test_the_package_needs_nothing_but_the_standard_library() -> None:
-    code = (
-        "import sys; before = set(sys.modules); import prompts.manager; "
-        "new = {name.partition('.')[0] for name in set(sys.modules) - before}; "
-        "print(new - sys.stdlib_module_names)"
-    )
-
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert done.stdout == "{'prompts'}\n"

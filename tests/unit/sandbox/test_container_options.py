@@ -3,16 +3,10 @@
 import os
 
 from sandbox import Order, Policy
-from sandbox.confinement import program_limits
-from sandbox.containers import (
-    container_options,
-    dead_man_s,
-    effective_timeout_s,
-    host_options,
-    labels,
-    owner_from,
-)
+from sandbox.bubblewrap.confinement import program_limits
+from sandbox.docker.containers import container_options, dead_man_s, host_options, labels, owner_from
 from sandbox.owner import Owner, give_up, is_dead, new_owner
+from sandbox.program import effective_timeout_s
 
 OWNER = Owner(host="h", boot="b", pid=7, start="99", serial="1")
 ORDER = Order(id="m-1.qa.5", argv=("true",), timeout_s=500.0)

@@ -1,7 +1,7 @@
 """Files that cannot fit are told before anything is started."""
 
 from sandbox import Order, Policy
-from sandbox.fitting import misfit
+from sandbox.room import misfit
 
 POLICY = Policy(workspace_bytes=8 * 4096, workspace_inodes=6)
 

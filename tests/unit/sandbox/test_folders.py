@@ -37,7 +37,7 @@ def test_too_many_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FolderRefused, match="is no folder"):
+    with pytest.raises(FolderRefused, match="is not a folder"):
         read_folder(tmp_path / "none", POLICY)
     (tmp_path / "file").touch()
     with pytest.raises(FolderRefused, match="cannot write"):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import hierarchy
-from sandbox.hierarchy import Place, places
+from sandbox.bubblewrap import hierarchy
+from sandbox.bubblewrap.hierarchy import Place, places
 
 Machine = tuple[Path, Path, Path]
 

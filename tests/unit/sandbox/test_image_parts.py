@@ -2,9 +2,9 @@
 
 import pytest
 
+from sandbox.docker.packages import check_names
 from sandbox.errors import PackageError
-from sandbox.packages import check_names
-from sandbox.versions import engine_warnings
+from sandbox.known import engine_warnings
 
 
 @pytest.mark.parametrize("name", ["attrs", "Flask", "attrs==25.1", "httpx[http2]", "a-b_c.d>=1", "x~=2.0"])

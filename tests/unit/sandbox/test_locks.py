@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from sandbox.locks import locked, sweep_locks
+from sandbox.bubblewrap.locks import locked, sweep_locks
 
 
 def test_a_lock_is_one_holders_at_a_time_and_leaves_no_file(tmp_path: Path) -> None:

@@ -66,4 +66,4 @@ def test_an_order_checks_its_paths() -> None:
 )
 def test_an_order_that_names_nothing_runnable_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(OrderRefused):
-        Order(**({"id": "x", "argv": ("true",)} | wrong))  # type: ignore[arg-type]
+        Order(**({"id": "x", "argv": ("true",)} | wrong))

@@ -3,7 +3,7 @@
 import itertools
 import time
 
-from sandbox.pool import Pool, Spare
+from sandbox.docker.pool import Pool, Spare
 
 
 def pool(size: int, removed: list[str], life_s: float = 60.0) -> Pool:

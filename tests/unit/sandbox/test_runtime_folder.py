@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import runtime
+from sandbox.bubblewrap import runtime
 
 
 @pytest.fixture(autouse=True, params=[0o022, 0o027, 0o077])

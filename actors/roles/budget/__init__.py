@@ -1,0 +1,3 @@
+from actors.roles.budget.role import ROLE
+
+__all__ = ["ROLE"]

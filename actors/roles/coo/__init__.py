@@ -1,0 +1,3 @@
+from actors.roles.coo.role import ROLE
+
+__all__ = ["ROLE"]
