@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from actors.cli.console import block, elsewhere, next_steps
 from actors.cli.exits import Exit, kind
+from actors.cli.signals import held_back
 from actors.errors import Kind, UserError
 from actors.host import ephemeral as ephemeral_data
 from actors.host.alive import process_start
@@ -39,18 +40,17 @@ def start(path: Path | None, *, ephemeral: bool, as_json: bool) -> int:
         UserError: what `coo up` says is wrong.
     """
     data_dir = DataDir(ephemeral_data.make(path) if ephemeral else path)
-    with data_dir.reserved() as lock:  # of several at once one goes on: nobody else writes into its log
+    with data_dir.reserved() as lock, ExitStack() as undo:  # of several one goes on: nobody else writes its log
         log = data_dir.logs / LOG
         begin = size_bytes(log)
-        process = _spawn(data_dir, log, lock)
-        try:
+        if ephemeral:
+            undo.callback(shutil.rmtree, data_dir.path, ignore_errors=True)
+        with held_back():  # so that nobody has to look for a process that nobody signed for
+            process = _spawn(data_dir, log, lock)
+            undo.callback(_end, process)
             data_dir.sign(lock, process.pid)
-            told = _until_ready(process, log, begin)
-        except BaseException:
-            _end(process)
-            if ephemeral:
-                shutil.rmtree(data_dir.path, ignore_errors=True)
-            raise
+        told = _until_ready(process, log, begin)
+        undo.pop_all()
     if as_json:
         print(json.dumps(told))
     else:

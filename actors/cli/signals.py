@@ -1,10 +1,11 @@
-"""Ending what a command runs when it is asked to: once to drain, twice to kill."""
+"""Ending what a command runs when it is asked to: once to drain, twice to kill, and never halfway into a step."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 
@@ -38,3 +39,20 @@ async def until_signalled(work: Coroutine[Any, Any, Any], heard: Heard) -> int:
             await asyncio.wait({running})
             raise
     return len(asked)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let SIGINT and SIGTERM wait until this block is left; a process that is started in it gets them at once."""
+    heard: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _: heard.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in heard:
+            signal.raise_signal(number)
