@@ -40,7 +40,7 @@ def start(path: Path | None, *, ephemeral: bool, as_json: bool) -> int:
         UserError: what `coo up` says is wrong.
     """
     data_dir = DataDir(ephemeral_data.make(path) if ephemeral else path)
-    with data_dir.reserved() as lock, ExitStack() as undo:  # of several one goes on: nobody else writes its log
+    with data_dir.reserved() as lock, ExitStack() as undo:  # of several at once one goes on
         log = data_dir.logs / LOG
         begin = size_bytes(log)
         if ephemeral:

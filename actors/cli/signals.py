@@ -1,4 +1,4 @@
-"""Ending what a command runs when it is asked to: once to drain, twice to kill, and never halfway into a step."""
+"""Signals that end a command: once to drain, twice to kill, never halfway into a step."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def until_signalled(work: Coroutine[Any, Any, Any], heard: Heard) -> int:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let SIGINT and SIGTERM wait until this block is left; a process that is started in it gets them at once."""
+    """Let SIGINT and SIGTERM wait until this block is left; a process started in it gets its own at once."""
     heard: list[int] = []
     handlers = {
         number: signal.signal(number, lambda number, _: heard.append(number))
@@ -54,5 +54,5 @@ def held_back() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in heard:
-            signal.raise_signal(number)
+        for heard_number in heard:
+            signal.raise_signal(heard_number)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import typer
-from acceptance.running import Company, in_loop, lives
+from acceptance.running import Company, in_loop, lives, until
 
 from actors.cli.app import app
 from bus.jetstream import connect
@@ -66,10 +66,19 @@ def said_to(company: Company) -> int:
 
 
 def copied(company: Company, folder: Path) -> Company:
-    """Copy a company's data directory as it is at this moment, as `cp -a` does."""
+    """Copy a company's data directory as it is at this moment, as `cp -a` does.
+
+    It is done anew when the server took away a file that was to be copied: it writes until it has ended, and
+    it ends a moment after a company that was killed.
+    """
     copy = Company(folder, company.env)
     copy.env["COO_DATA_DIR"] = str(copy.data_dir)
-    subprocess.run(["cp", "-a", str(company.data_dir), str(copy.data_dir)], check=True)
+
+    def whole() -> bool:
+        shutil.rmtree(copy.data_dir, ignore_errors=True)
+        return not subprocess.run(["cp", "-a", str(company.data_dir), str(copy.data_dir)]).returncode
+
+    until(whole, what="a copy in one go")
     return copy
 
 

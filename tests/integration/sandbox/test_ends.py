@@ -106,11 +106,13 @@ async def test_cancelling_while_the_engine_connects_leaves_no_socket_open(
     assert await asyncio.to_thread(connected.wait, 10)
     for _ in range(times):
         task.cancel()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.02)  # the second one comes while the first one waits for the connection
     asyncio.get_running_loop().call_later(0.05, may_go_on.set)
     with pytest.raises(asyncio.CancelledError):
         await task
     await until(lambda: not any("_hang_up" in repr(other) for other in asyncio.all_tasks()))
+    await until(may_go_on.is_set)
+    await asyncio.sleep(0.05)  # so that it has come, also where nobody waits for it
     del task
     gc.collect()  # a socket that was dropped open becomes this test's error
 
