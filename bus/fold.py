@@ -41,7 +41,9 @@ class Step(NamedTuple):
 class Role(Generic[S]):
     """A pure decider. Raise `version` whenever a decision for the same mail changes.
 
-    `is_over` says that a state is final: then nobody is told any more of mail that cannot be decided.
+    `is_over` says that a state is final: then nobody is told any more of mail that cannot be decided. What
+    versions below `since` decided stands: it is not held against this one's decisions, and their states are
+    not read. This one folds their mail for the state alone.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Role(Generic[S]):
     state: type[S]
     handle: Callable[[S, Mail], Step]
     is_over: Callable[[S], bool] = lambda state: False
+    since: int = 0
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -38,8 +38,9 @@ class TakenOver(NamedTuple):
 _MOST_ORDINALS = 64
 """Letters of one kind to one addressee that a version may have decided on one mail."""
 
+NEVER_ENDS = 2**63
 NEVER = TakenOver(0, 0)
-NOT_YET = TakenOver(2**63, 2**63)
+NOT_YET = TakenOver(NEVER_ENDS, NEVER_ENDS)
 
 
 class Refold:
@@ -67,6 +68,7 @@ class Refold:
         self.alarms: set[str] = set()
         self.checkpoints = 0
         self.taken_over: dict[tuple[str, str], TakenOver] = {}
+        self.begun: dict[tuple[str, str], int] = {}
         self.other_states: list[tuple[Stored, str, str]] = []
 
     def find(self, stored: Stored, why: str) -> None:
@@ -126,6 +128,8 @@ class Refold:
                 self.checkpoints += 1
                 self.find(stored, "a checkpoint whose state is not there")
                 continue
+            if checkpoint.version < role.since:
+                continue  # nobody reads it any more
             if checkpoint.version < role.version:
                 if not self.there_was(role.name, checkpoint.version, stored):
                     self.find(
@@ -141,6 +145,7 @@ class Refold:
                     self.other_states.append((stored, role.name, key))
                 continue
             self.checkpoints += 1
+            self.begun.setdefault((role.name, key), stored.seq)
             if _is_fold(content, fold):
                 continue
             if lower is not None and _is_fold(content, lower):
@@ -168,6 +173,15 @@ class Refold:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BuriedLater):
             return None
         return fold
+
+    def stands_until(self, role: Role[Any], key: str) -> int:
+        """Return before which sequence letters of versions below a role's `since` stand as they are.
+
+        That is where the operator announced another one, or where one wrote its first checkpoint.
+        """
+        known = self.announced.get(role.name, {})
+        announced = [seq for seq, version in known.items() if version >= role.since]
+        return min(announced, default=self.begun.get((role.name, key), NEVER_ENDS))
 
     def turn_away(self, stored: Stored) -> None:
         """Remember what a role says of mail that is nobody's."""

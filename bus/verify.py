@@ -22,7 +22,7 @@ from bus.errors import BadMail
 from bus.fold import Role
 from bus.loops import checkpoints
 from bus.loops.alarms import halt_id
-from bus.refold import NEVER, NOT_YET, Finding, Refold, follows, key_of, older_only
+from bus.refold import NEVER, NEVER_ENDS, NOT_YET, Finding, Refold, TakenOver, follows, key_of, older_only
 from bus.silence import Silence
 from bus.subjects import Address
 from bus.table import CHECKPOINT, ERROR, Error, Halts, Ref, Table
@@ -167,7 +167,11 @@ class _Verifier(Refold):
     def _is_older(self, stored: Stored, address: Address) -> bool:
         """Say whether a letter answers mail that this version took over as decided by a version there was."""
         key = key_of(self.table, address.sender, address)
-        end = self.taken_over.get((address.sender, key), NEVER)
+        role = self.roles[address.sender]
+        if version_of(stored) < role.since:
+            end = TakenOver(NEVER_ENDS, self.stands_until(role, key))
+        else:
+            end = self.taken_over.get((address.sender, key), NEVER)
         if decided_at(stored) > end.position or stored.seq >= end.seq:
             return False
         can_be = follows(stored, self.log.get(decided_at(stored)))

@@ -32,8 +32,9 @@ async def load(carrier: Carrier, table: Table, role: Role[Any], key: str) -> Sta
     """Return a key's fold as its newest checkpoint has it, else one that has seen nothing.
 
     It knows the key's burials and the role's announced versions. A state of a lower version is read as one
-    of this version: a state only ever grows, by fields with defaults. A checkpoint that cannot be one, was
-    buried, was made before a burial or cannot be restored is left out; then the one before it counts.
+    of this version (a state only ever grows, by fields with defaults), down to the role's `since`. A
+    checkpoint that cannot be one, was buried, was made before a burial or cannot be restored is left out;
+    then the one before it counts.
 
     Raises:
         NewerVersion: a later version of this role, which was announced, has written here.
@@ -52,7 +53,7 @@ async def load(carrier: Carrier, table: Table, role: Role[Any], key: str) -> Sta
         if newest > role.version:
             raise NewerVersion(f"{key} was decided by version {newest} of {role.name}")
         for claim in claims:
-            if claim.version == newest and await _restored(carrier, fold, claim, key):
+            if role.since <= claim.version == newest and await _restored(carrier, fold, claim, key):
                 return Start(fold, newest)
     return Start(fold, newest)
 

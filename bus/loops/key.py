@@ -165,10 +165,10 @@ class Key:
             self.halt(error)
             return
         self.fold = start.fold
-        self.complete_to = start.fold.position
-        self.checkpoint_at = start.fold.count
         if start.version < self.means.role.version:
             await self._take_over(start, seq)
+        self.complete_to = start.fold.position
+        self.checkpoint_at = start.fold.count
 
     async def _take_over(self, start: Start, seq: int) -> None:
         past, deaths = self.means.past, self.means.deaths

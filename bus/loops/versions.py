@@ -3,6 +3,9 @@
 A process whose version is higher than that of a key's newest checkpoint, or of its letters, folds the mail
 since that checkpoint and compares with the letters in the log before it writes anything. Equal: it writes
 the checkpoint anew as its own, which no process of the lower version folds past. Different: the key stops.
+
+What versions below a role's `since` decided is not compared: this version folds their mail for the state,
+publishes nothing for it, and writes its checkpoint where they ended.
 """
 
 from __future__ import annotations
@@ -69,47 +72,77 @@ class Predecessor:
     async def take_over(self, start: Start, seq: int) -> Earlier | None:
         """Compare what this version decides with the log, for all mail up to `seq` at least; None: it agrees.
 
-        `start.fold` is left as it is: what it folds next is still to be held against what is returned.
+        `start.fold` is brought to where versions ended whose decisions stand, and left there: what it folds
+        next is still to be held against what is returned.
 
         Raises:
             DecisionChanged: this version decides mail otherwise than the log has it; nothing was written.
             NewerVersion: a later version has written here.
             Quarantined: a mail to be compared has killed its process too often.
         """
-        position, role = start.fold.position, self._role
-        letters = self._believed(start.fold, await self._letters(position + 1))
-        if any(version_of(stored) > role.version for stored in letters):
-            raise NewerVersion(
-                f"{self._key} was decided by a later version of {role.name} than {role.version}"
-            )
+        role, fold = self._role, start.fold
+        letters = await self._letters(fold)
         if start.version == 0 and all(version_of(stored) == role.version for stored in letters):
             return None
-        await self._compare(start.fold.copy(), Earlier(role.name, self._key, letters, seq), seq)
-        own = await checkpoints.letter(self._carrier, role, self._key, position, start.fold.snapshot())
-        until = await publish_surely(self._carrier, own)
-        letters = self._believed(start.fold, await self._letters(position + 1))
-        return Earlier(role.name, self._key, letters, until)
+        while True:
+            stands_to = max((decided_at(one) for one in letters if version_of(one) < role.since), default=0)
+            await self._pass(fold, stands_to)
+            held = [one for one in letters if version_of(one) >= role.since]
+            await self._compare(fold.copy(), Earlier(role.name, self._key, held, seq), seq)
+            own = await checkpoints.letter(self._carrier, role, self._key, fold.position, fold.snapshot())
+            until = await publish_surely(self._carrier, own)
+            letters = await self._letters(fold)
+            if all(decided_at(one) <= fold.position for one in letters if version_of(one) < role.since):
+                held = [one for one in letters if version_of(one) >= role.since]
+                return Earlier(role.name, self._key, held, until)
 
-    def _believed(self, fold: Fold[Any], letters: Sequence[Stored]) -> list[Stored]:
-        """Leave out what names a version that nobody had announced."""
-        return [one for one in letters if version_of(one) <= fold.believed(one.seq)]
+    async def _letters(self, fold: Fold[Any]) -> list[Stored]:
+        """Read what the role has decided after a fold, without what names a version nobody had announced.
+
+        Raises:
+            NewerVersion: a later version is among it.
+        """
+        written = await self._written(fold.position + 1)
+        letters = [one for one in written if version_of(one) <= fold.believed(one.seq)]
+        if any(version_of(stored) > self._role.version for stored in letters):
+            raise NewerVersion(
+                f"{self._key} was decided by a later version of {self._role.name} than {self._role.version}"
+            )
+        return letters
+
+    async def _pass(self, fold: Fold[Any], until: int) -> None:
+        """Fold mail up to a sequence, for the state alone."""
+        while fold.position < until:
+            page = await self._page(fold)
+            if not page:
+                return
+            for stored in (one for one in page if one.seq <= until):
+                self._apply(fold, stored)
+            if page[-1].seq > until:
+                return
+
+    def _apply(self, fold: Fold[Any], stored: Stored) -> Decision:
+        if kills(self._deaths, self._role.name, fold, stored):
+            raise Quarantined(self._role.name, self._key, stored.seq)
+        return decide(self._deaths, self._role.name, fold, stored)
+
+    async def _page(self, fold: Fold[Any]) -> list[Stored]:
+        pattern = mailbox_filter(self._role.name, self._mission)
+        whole = self._mission != "*"
+        return await self._carrier.read(MAIL_STREAM, pattern, fold.position + 1, whole=whole)
 
     async def _compare(self, trial: Fold[Any], earlier: Earlier, seq: int) -> None:
-        pattern = mailbox_filter(self._role.name, self._mission)
         behind = Behind(MAIL_STREAM, seq)
         while True:
-            start, whole = trial.position + 1, self._mission != "*"
-            page = await self._carrier.read(MAIL_STREAM, pattern, start, whole=whole)
+            page = await self._page(trial)
             for stored in page:
-                if kills(self._deaths, self._role.name, trial, stored):
-                    raise Quarantined(self._role.name, self._key, stored.seq)
-                earlier.compare(decide(self._deaths, self._role.name, trial, stored))
+                earlier.compare(self._apply(trial, stored))
             if not page and trial.position >= seq:
                 return
             if not page:
                 await behind.wait()
 
-    async def _letters(self, start: int) -> list[Stored]:
+    async def _written(self, start: int) -> list[Stored]:
         """Read the letters that the role decided, from a sequence on; what was replayed is not its own."""
         pattern = subjects.mail_filter(self._mission, sender=self._role.name)
         letters = every(self._carrier, MAIL_STREAM, pattern, start, whole=False)
