@@ -15,6 +15,9 @@ from bus.table import Ref
 
 Manifest = dict[str, Ref]
 
+Rank = Literal["", "claimed", "observed"]
+"""What evidence is worth: the work's own word, or what was seen of it from outside."""
+
 State = Literal[
     "created",
     "planning",
@@ -48,7 +51,7 @@ class Terms(Message, frozen=True):
     on by itself when the next one begins (UTC). `margin_percent` of the cap is kept back. `call_tokens`
     bounds the tokens of one call, prompt and answer, `role_tokens` those of all calls of a role. Of missions
     that wait for a slot the one with the greatest `priority` is next; one paused for `park_after_s` gives its
-    slot back (0: never).
+    slot back (0: never). `evidence` is what work must at least have for it to be approved.
     """
 
     models: dict[str, str]
@@ -69,6 +72,7 @@ class Terms(Message, frozen=True):
     role_tokens: dict[str, Whole] = {}
     priority: Signed = 0
     park_after_s: Whole = 0
+    evidence: Literal["claimed", "observed"] = "observed"
 
 
 class Mission(Message, frozen=True):
@@ -133,26 +137,34 @@ class Decision(Message, frozen=True):
 
 
 class Finding(Message, frozen=True):
-    """Something that is wrong with a piece of work."""
+    """Something that is wrong with a piece of work; `taste` is nothing that the brief promises."""
 
     problem: str
     expected: str = ""
     file: str = ""
+    taste: bool = False
 
 
 class PlannedTask(Message, frozen=True):
-    """One task of a plan. `acceptance` is the argument vector that must exit 0 when it is done."""
+    """One task of a plan. `acceptance` is the argument vector that must exit 0 when it is done.
+
+    `outputs` must be there then, written or made by that command; `protected` are files that must not change.
+    `tests` runs the tests that are there before the task: if it passes then, it must pass after it.
+    """
 
     title: str
     brief: str
     acceptance: tuple[str, ...]
     outputs: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
 
 
 class Task(Message, frozen=True):
     """Do a task, or judge it: `files` is the workspace to start from, or the work to judge.
 
-    `rework` counts how often QA sent it back; `findings` are what it found the last time.
+    `rework` counts how often QA sent it back; `findings` are what it found the last time. `before` is the
+    workspace as it was before the task.
     """
 
     number: Whole
@@ -162,6 +174,7 @@ class Task(Message, frozen=True):
     files: Manifest = {}
     rework: Whole = 0
     findings: tuple[Finding, ...] = ()
+    before: Manifest = {}
 
 
 class HoldWork(Message, frozen=True):
@@ -185,24 +198,27 @@ class Refusal(Message, frozen=True):
 
 
 class Evidence(Message, frozen=True):
-    """What a run showed. `run` says which: acceptance, control (without the work) or checks."""
+    """What a run showed. `run` says which: acceptance, tests or exam; logs of old have control and checks."""
 
     run: str
     argv: tuple[str, ...]
     status: str
     exit_code: Signed | None = None
     output: str = ""
+    rank: Rank = ""
 
 
 class Result(Message, frozen=True):
     """A role's answer to a task.
 
-    `stuck` and `refused` are not ends: the role has kept its place and goes on when told.
+    `stuck` and `refused` are not ends: the role has kept its place and goes on when told. `blocked` says that
+    the task cannot be done as it is planned. `examined` is the digest of the files that were approved, `rank`
+    the evidence for that.
     """
 
     number: Whole
     rework: Whole
-    status: Literal["done", "approved", "rejected", "failed", "stuck", "refused"]
+    status: Literal["done", "approved", "rejected", "failed", "stuck", "refused", "blocked"]
     files: Manifest = {}
     rounds: Whole = 0
     summary: str = ""
@@ -211,13 +227,46 @@ class Result(Message, frozen=True):
     findings: tuple[Finding, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     refusal: Refusal | None = None
+    examined: str = ""
+    rank: Rank = ""
+
+
+class Case(Message, frozen=True):
+    """One run of the work in an exam: `inputs` are there for this run alone, by their path in the workspace.
+
+    What it shows are its exit code, both streams, and those files of `keep` that it makes or changes. A
+    `spare` case is kept for a rework, which has not been told of it.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    stdin: str = ""
+    inputs: Manifest = {}
+    keep: tuple[str, ...] = ()
+    spare: bool = False
+
+
+class Exam(Message, frozen=True):
+    """Cases that run the work, and a program that marks what they showed; the two never meet.
+
+    `marker` runs on QA's own `files` and on `answers/CASE/` for each case that was run: `exit_code`,
+    `stdout`, `stderr` and `files/`. It prints `PASS CASE` or `FAIL CASE: why` for each of them, a line each.
+    """
+
+    cases: tuple[Case, ...]
+    marker: tuple[str, ...]
+    files: Manifest = {}
 
 
 # -- the sandbox --------------------------------------------------------------------------------------
 
 
 class Execute(Message, frozen=True):
-    """Run a program on these files in a fresh sandbox. `run`, `number`, `rework`, `round` come back."""
+    """Run a program on these files in a fresh sandbox. `run`, `number`, `rework`, `round` come back.
+
+    Of the paths in `keep` those that it makes or changes come back as files; with `record` its exit code and
+    its streams, too.
+    """
 
     run: str
     number: Whole
@@ -226,12 +275,16 @@ class Execute(Message, frozen=True):
     files: Manifest = {}
     timeout_s: Whole = 60
     round: Whole = 0
+    stdin: str = ""
+    keep: tuple[str, ...] = ()
+    record: bool = False
 
 
 class Outcome(Message, frozen=True):
-    """What became of a run. Output is the end of both streams, as text.
+    """What became of a run. Output is the end of both streams, as text; `cut` says that there was more.
 
-    A run that was `dropped` names the status that was obeyed, and says whether it was `final`.
+    A run that was `dropped` names the status that was obeyed, and says whether it was `final`. `kept` are the
+    files it was to keep, `recorded` has `exit_code`, `stdout` and `stderr`, byte for byte.
     """
 
     run: str
@@ -249,6 +302,9 @@ class Outcome(Message, frozen=True):
     fix: str = ""
     status_seq: Whole = 0
     final: bool = False
+    kept: Manifest = {}
+    recorded: Manifest = {}
+    cut: bool = False
 
 
 # -- the model ----------------------------------------------------------------------------------------
@@ -257,10 +313,11 @@ class Outcome(Message, frozen=True):
 class Call(Message, frozen=True):
     """Ask a model. `turn` names the prompt, `variables` fill it, `files` are shown to the model.
 
-    `number`, `rework` and `round` say where the work is; they come back with the reply.
+    `number`, `rework` and `round` say where the work is; they come back with the reply. `checks` is in logs
+    of old only.
     """
 
-    turn: Literal["plan", "code", "checks", "judge"]
+    turn: Literal["plan", "code", "checks", "judge", "exam"]
     model: str
     max_output_tokens: Whole
     number: Whole = 0
@@ -272,11 +329,13 @@ class Call(Message, frozen=True):
 
 
 class Verdict(Message, frozen=True):
-    """The QA model's opinion."""
+    """The QA model's opinion; of a rejection it says what is at fault: the work, these `cases`, the brief."""
 
     verdict: Literal["approved", "rejected"]
     findings: tuple[Finding, ...] = ()
     reason: str = ""
+    at_fault: Literal["", "work", "case", "brief"] = ""
+    cases: tuple[str, ...] = ()
 
 
 class Usage(Message, frozen=True):
@@ -296,7 +355,8 @@ class Reply(Message, frozen=True):
     """A model's answer, parsed by what the turn asked for.
 
     `failed` carries a constant word in `error` (no_script, invalid_answer, …) and says more in `detail`.
-    A call that was `dropped` names the status that was obeyed, and says whether it was `final`.
+    A call that was `dropped` names the status that was obeyed, and says whether it was `final`. `blocked`
+    says why a task cannot be done as it is planned.
     """
 
     turn: str
@@ -315,6 +375,8 @@ class Reply(Message, frozen=True):
     detail: str = ""
     status_seq: Whole = 0
     final: bool = False
+    exam: Exam | None = None
+    blocked: str = ""
 
 
 # -- money --------------------------------------------------------------------------------------------
@@ -513,7 +575,8 @@ class TaskStatus(Message, frozen=True):
 class Status(Message, frozen=True):
     """A mission's state, as decided at the sequence `at`: readers take the greatest.
 
-    `asks` is the digest of what waits for the CEO: the release of `deliverable`, or a raise.
+    `asks` is the digest of what waits for the CEO: the release of `deliverable`, or a raise. `rank` is that
+    of the weakest evidence that an approval stands on.
     """
 
     state: State
@@ -526,3 +589,4 @@ class Status(Message, frozen=True):
     raise_microusd: Whole = 0
     cap_microusd: Whole = 0
     deliverable: Manifest = {}
+    rank: Rank = ""

@@ -98,7 +98,7 @@ class Mission(Section):
 class RoleModels(Section):
     coo: str = Field(description="Model that plans.")
     engineer: str = Field(description="Model that writes the code.")
-    qa: str = Field(description="Model that writes the checks and judges the evidence.")
+    qa: str = Field(description="Model that writes exams and judges the evidence.")
 
 
 class Model(Section):
@@ -237,6 +237,9 @@ class Approvals(Section):
         description="What a mission does that waits for a day or month limit, when the next one begins (UTC)."
     )
     timeout_s: Seconds = Field(description="Time a request waits for a decision before it expires.")
+    evidence: Literal["claimed", "observed"] = Field(
+        description="What an approval of work needs: an exam (`observed`), or its own word (`claimed`)."
+    )
 
 
 class Bus(Section):

@@ -64,12 +64,19 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True):
     head: the start, and everything when nothing was cut; bytes that are not UTF-8 became U+FFFD.
     tail: the end, "" when nothing was cut.
     total_bytes, sha256: of all bytes that arrived, kept or not.
+    content: the bytes themselves, b"" when something was cut.
     """
 
     head: str
     tail: str
     total_bytes: int
     sha256: str
+    content: bytes = b""
+
+    @property
+    def cut(self) -> bool:
+        """Whether bytes are missing between head and tail."""
+        return bool(self.tail)
 
 
 def whole_text(stream: Stream) -> str:

@@ -55,6 +55,7 @@ class Capture:
             tail=tail.decode("utf-8", "replace"),
             total_bytes=self._total,
             sha256=self._digest.hexdigest(),
+            content=b"" if self.cut else head,
         )
 
 

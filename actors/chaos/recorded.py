@@ -17,9 +17,10 @@ RECORDED = Path(__file__).parent / "recorded.json"
 
 
 def key_of(order: Order) -> str:
-    """Name a run by what decides its outcome: the program and the files."""
+    """Name a run by what decides its outcome: the program, its files and its input."""
     files = sorted((path, hashlib.sha256(content).hexdigest()) for path, content in order.files.items())
-    return hashlib.sha256(json.dumps([order.argv, files]).encode()).hexdigest()[:32]
+    given = [order.argv, files, order.stdin.decode()]
+    return hashlib.sha256(json.dumps(given).encode()).hexdigest()[:32]
 
 
 class RecordedBackend:
@@ -66,4 +67,6 @@ class RecordedBackend:
 
 def _stream(text: str) -> Stream:
     body = text.encode()
-    return Stream(head=text, tail="", total_bytes=len(body), sha256=hashlib.sha256(body).hexdigest())
+    return Stream(
+        head=text, tail="", total_bytes=len(body), sha256=hashlib.sha256(body).hexdigest(), content=body
+    )

@@ -19,6 +19,7 @@ from actors.errors import Kind, UserError
 from actors.plain import plain
 from actors.projections.record import Record, find_mission, listing, read_record
 from actors.projections.timeline import count
+from actors.roles.evidence import digest_of
 from bus import blobs
 from bus.errors import BlobMismatch
 from bus.ports import Carrier
@@ -79,6 +80,8 @@ async def _get(
         record = await _read(carrier, wanted)
         if not record.is_final:
             note(f"{record.name} is {record.state}: these files are not released yet.")
+        if record.status is not None and record.status.rank == "claimed":
+            note(f"{record.name} was approved on its own word alone: no exam proved anything.")
         delivery = await deliver_to(carrier, record, target, force=force)
     if as_json:
         skipped = [{"path": path, "reason": reason} for path, reason in delivery.skipped.items()]
@@ -121,9 +124,22 @@ async def deliver_to(carrier: Carrier, record: Record, target: Path, *, force: b
     Raises:
         UserError: nothing to deliver, a file that is not what its name says, or something in the way.
     """
-    contents = await _fetch(carrier, deliverable(record))
+    files = deliverable(record)
+    _check_examined(record, files)
+    contents = await _fetch(carrier, files)
     _warn(contents)
     return await asyncio.to_thread(deliver, contents, target, force=force)
+
+
+def _check_examined(record: Record, files: m.Manifest) -> None:
+    """Check that QA examined exactly these files; logs of old do not say what was.
+
+    Raises:
+        UserError: it approved others.
+    """
+    if record.examined and "" not in record.examined and digest_of(files) not in record.examined:
+        what = f"The deliverable of {record.name} is not what QA examined; nothing was written."
+        raise UserError(Kind.CONFLICT, what, f"Find out who changed it: coo verify {record.name}.")
 
 
 def _warn(paths: Iterable[str]) -> None:

@@ -42,6 +42,7 @@ COMMANDS = (
     Command("follow", "missions:follow", "Show a mission from its beginning, then live."),
     Command("ls", "missions:ls", "List the missions, the latest first."),
     Command("show", "missions:show", "Show a mission's state, tasks, money and evidence."),
+    Command("exam", "exam:exam", "Show what the work was examined by, or examine a folder."),
     Command("approve", "decide:approve", "Approve exactly what a mission asks for now."),
     Command("reject", "decide:reject", "Reject what a mission asks for."),
     Command("pause", "decide:pause", "Pause a mission: nothing new is started."),

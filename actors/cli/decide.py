@@ -19,8 +19,8 @@ from actors.errors import Kind, UserError
 from actors.money import usd
 from actors.plain import plain
 from actors.projections.record import Record, find_mission, read_record
-from actors.roles.coo.agenda import digest_of
 from actors.roles.coo.raising import digest_of as digest_of_raise
+from actors.roles.evidence import digest_of
 from bus.envelope import digest as hashed
 from bus.ports import Carrier
 
@@ -177,7 +177,8 @@ def _show(record: Record) -> None:
         note(f"{record.name} asks to raise its cap from ${usd(cap)} to ${usd(cap + more)}.")
         return
     files = record.status.deliverable
-    note(f"{record.name} asks to release {len(files)} files, sha256 {record.status.asks}:")
+    stands_on = f", evidence: {record.status.rank}" if record.status.rank else ""
+    note(f"{record.name} asks to release {len(files)} files, sha256 {record.status.asks}{stands_on}:")
     for path, ref in sorted(files.items()):
         note(f"  {ref.size:>9}  {ref.digest[:16]}  {plain(path, 120)}")
 

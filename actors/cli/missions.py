@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -204,12 +204,17 @@ async def _ls(limit: int, as_json: bool, data_dir: Path | None, server: str | No
     out_table(
         ["MISSION", "STATUS", "SPENT", "OF", "AGE", "GOAL"],
         [
-            (one["id"], one["status"], f"${one['spent_usd']}", f"${one['cap_usd']}", age, one["goal"])
+            (one["id"], _state(one), f"${one['spent_usd']}", f"${one['cap_usd']}", age, one["goal"])
             for one, age in zip(told, ages, strict=True)
         ],
     )
     if len(names) > limit:
         note(f"{len(names) - limit} more: coo ls --limit {len(names)}")
+
+
+def _state(told: dict[str, Any]) -> str:
+    """Say what state a mission is in, and when its work was approved on its own word alone."""
+    return f"{told['status']} (claimed)" if told["evidence"] == "claimed" else str(told["status"])
 
 
 def show(

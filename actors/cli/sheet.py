@@ -9,6 +9,12 @@ from actors.money import usd
 from actors.plain import plain
 from actors.projections.timeline import SCRIPTED, asks
 
+EVIDENCE = {
+    "": "",
+    "observed": "observed: the work was run and marked apart from what is expected of it (coo exam)",
+    "claimed": "claimed: only the work itself says that it is right",
+}
+
 
 def sheet(told: dict[str, Any]) -> None:
     """Print a mission as `coo show` does, from what `Record.told` says."""
@@ -21,6 +27,7 @@ def sheet(told: dict[str, Any]) -> None:
             "fix": plain(told["fix"], 500),
             "refused": told["refusal"]["text"] if told["refusal"] else "",
             "asks": asks(told),
+            "evidence": EVIDENCE[told["evidence"]],
             "goal": plain(told["goal"], 500),
             "money": f"${told['spent_usd']} spent{doubt}, ${told['held_usd']} held, of ${told['cap_usd']}",
             "model": told["model"] + (f" ({SCRIPTED})" if told["scripted"] else ""),

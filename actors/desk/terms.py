@@ -43,6 +43,7 @@ KEYS = {
     "call_tokens": "mission.call_tokens",
     "role_tokens": "mission.role_tokens",
     "park_after_s": "mission.park_after_s",
+    "evidence": "approvals.evidence",
 }
 """The setting behind each of a mission's terms; `priority` is the order's own."""
 
@@ -77,6 +78,7 @@ def company_settings(settings: Settings) -> m.CompanySettings:
         call_tokens=mission.call_tokens,
         role_tokens={role: cap for role, cap in mission.role_tokens if cap is not None},
         park_after_s=mission.park_after_s,
+        evidence=settings.approvals.evidence,
     )
     return m.CompanySettings(terms=terms, mission_microusd=settings.limits.mission_microusd, models=offered)
 

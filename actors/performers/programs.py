@@ -1,4 +1,7 @@
-"""The sandbox performer: the only one that may reach Docker. It fetches files, runs, and says what it saw."""
+"""The sandbox performer: the only one that may reach Docker. It fetches files, runs, and says what it saw.
+
+What an order wants kept of a run is stored before the outcome is told, byte for byte.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from actors import messages as m
+from actors import observed
 from actors.performers.stage import Loop, Stage
 from actors.performers.turns import TooMany, Turns
 from bus import blobs
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("actors")
 
-VERSION = 1
+VERSION = 2
 
 _LOOK_AGAIN_S = 1.0
 """When to see whether another process that runs this order has answered it."""
@@ -37,10 +41,8 @@ _MIB = 1024 * 1024
 _SEND_LESS = "send less, or raise sandbox.workspace_bytes and memory_bytes"
 _LATER = "resume the mission when fewer wait"
 
-_CONTROLS = {code: "\ufffd" for code in range(32) if chr(code) not in "\n\t"} | {0x7F: "\ufffd"}
-_SHOWN_CHARS = 4_000
-"""How much of each stream an outcome carries: its end, where an error stands."""
-
+_MOST_KEPT_BYTES = 8 * 1024 * 1024
+"""What may be kept of one run; of one that left more, nothing is, and it says that it was cut."""
 
 SANDBOX_ORDERS = 320
 """Orders that one sandbox process holds, to choose the next: more than both senders may have waiting."""
@@ -124,6 +126,7 @@ class SandboxPerformer:
                 argv=execute.argv,
                 files=files,
                 timeout_s=float(execute.timeout_s),
+                stdin=execute.stdin.encode(),
             )
             backend = await self._ready()
         except Unavailable as error:
@@ -141,7 +144,7 @@ class SandboxPerformer:
         if outcome.status in ("engine_error", "not_started") and not outcome.limits_hit:
             self._backend = None
             await backend.close()
-        return _told(order, outcome)
+        return msgspec.structs.replace(_told(order, outcome), **await self._keep(execute, outcome))
 
     async def _ready(self) -> sandbox.Backend:
         async with self._finding:
@@ -157,6 +160,25 @@ class SandboxPerformer:
         found = dict(zip(refs, contents, strict=True))
         return {path: found[ref] for path, ref in files.items()}
 
+    async def _keep(self, execute: m.Execute, outcome: sandbox.Outcome) -> dict[str, object]:
+        """Store what the order wants of a run that ended, and return where it is."""
+        if outcome.status in ("engine_error", "not_started"):
+            return {}
+        made = observed.kept(outcome, execute.keep)
+        shown = observed.recorded(outcome) if execute.record else {}
+        left = any(one.path in execute.keep for one in outcome.skipped)
+        cut = execute.record and (outcome.stdout.cut or outcome.stderr.cut or left)
+        if sum(map(len, (*made.values(), *shown.values()))) > _MOST_KEPT_BYTES:
+            made, cut = {}, True
+        return {"kept": await self._store(made), "recorded": await self._store(shown), "cut": cut}
+
+    async def _store(self, contents: dict[str, bytes]) -> m.Manifest:
+        """Store contents, each once, and return their references."""
+        wanted = list(dict.fromkeys(contents.values()))
+        refs = await asyncio.gather(*(blobs.put(self._carrier, self.name, content) for content in wanted))
+        found = dict(zip(wanted, refs, strict=True))
+        return {name: found[content] for name, content in contents.items()}
+
     async def close(self) -> None:
         """Let go of the engine."""
         if self._backend is not None:
@@ -169,20 +191,14 @@ def _told(order: Mail, outcome: sandbox.Outcome) -> m.Outcome:
         order,
         status=outcome.status,
         exit_code=outcome.exit_code,
-        stdout=_end(outcome.stdout),
-        stderr=_end(outcome.stderr),
+        stdout=observed.end_of(outcome.stdout),
+        stderr=observed.end_of(outcome.stderr),
         wall_ms=outcome.wall_ms,
         backend=outcome.backend,
         image=outcome.image_id,
         reason=outcome.reason,
         fix=outcome.fix,
     )
-
-
-def _end(stream: sandbox.Stream) -> str:
-    """Return the end of a stream without control characters, which would grow sixfold in JSON."""
-    text = stream.tail or stream.head
-    return text[-_SHOWN_CHARS:].translate(_CONTROLS)
 
 
 def _answer(order: Mail, **more: object) -> m.Outcome:

@@ -36,6 +36,7 @@ class Record:
         self.status: m.Status | None = None
         self.account = Account()
         self.answers: dict[str, str] = {}
+        self.examined: set[str] = set()
         self.scripted = False
         self.published_ns = 0
         self.status_ns = 0
@@ -87,6 +88,8 @@ class Record:
                 self.status, self.status_ns = status, stored.time_ns
             case Error(mailbox="coo", reason="decision_changed") as error if not self.is_final:
                 self.status, self.status_ns = _halted(self.status, mail.seq, error), stored.time_ns
+            case m.Result(status="approved", examined=examined) if mail.sender == "qa":
+                self.examined.add(examined)
             case m.Control() | m.Decision():
                 self._said_at = mail.seq
             case m.Approved(digest=digest) | m.Rejected(digest=digest):
@@ -121,6 +124,7 @@ class Record:
             "asks": status.asks,
             "asks_raise_usd": usd(status.raise_microusd) if status.raise_microusd else "",
             "deliverable": listing(status.deliverable),
+            "evidence": status.rank,
             "model": ", ".join(dict.fromkeys(models.values())),
             "models": dict(models),
             "scripted": self.scripted,

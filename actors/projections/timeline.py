@@ -23,6 +23,7 @@ SCRIPTED = "scripted model: canned answers, invented prices"
 
 _TEXT_CHARS = 110
 _COST_COLUMN = 84
+_OF_AN_EXAM = ("case-", "before-", "marks-")
 _COLOURS = {"✔": "green", "✘": "red", "⏸": "yellow"}
 
 
@@ -122,6 +123,9 @@ class Timeline:
                     f"{self._of(reply.number)}: {count(len(reply.files), 'file')}{size}: {_few(reply.files)}"
                 )
                 say(who, reply.turn, text, cost)
+            case m.Reply(status="answered", turn="exam", exam=m.Exam(cases=cases)):
+                names = ", ".join(case.name for case in cases)
+                say(who, "exam", f"{self._of(reply.number)}: {count(len(cases), 'case')}: {names}", cost)
             case m.Reply(status="answered", turn="judge"):
                 said = reply.verdict.verdict if reply.verdict else "no verdict"
                 say(who, "judge", f"{self._of(reply.number)}: the model says {said}", cost)
@@ -135,13 +139,19 @@ class Timeline:
                 say("coo", "task", f"{self._of(work.number)}{again}: {work.plan.title}")
             case m.Execute():
                 self._argv[f"{mail.sender}/{mail.id}"] = work.argv
-            case m.Outcome(status=status) if status != "dropped":
+            case m.Outcome(status="dropped"):
+                pass
+            case m.Outcome(run="marks"):
+                say("sandbox", "marks", _marks(work))
+            case m.Outcome(exit_code=code) if code is not None and work.run.startswith(_OF_AN_EXAM):
+                pass  # its marks are told
+            case m.Outcome():
                 say("sandbox", "run", self._outcome(mail, work))
             case m.Result(status="approved"):
                 say(mail.sender, "review", f"✔ {self._of(work.number)} approved")
             case m.Result(status="rejected"):
                 say(mail.sender, "review", f"✘ {self._of(work.number)} sent back: {_first(work)}")
-            case m.Result(status="failed" | "stuck"):
+            case m.Result(status="failed" | "stuck" | "blocked"):
                 say(mail.sender, work.status, f"✘ {self._of(work.number)}: {work.reason}")
 
     def _outcome(self, mail: Mail, outcome: m.Outcome) -> str:
@@ -210,6 +220,15 @@ def _others(say: Say, mail: Mail, message: msgspec.Struct) -> None:
             say(message.mailbox, "error", f"✘ message {message.seq}: {message.reason}: {message.detail}")
 
 
+def _marks(outcome: m.Outcome) -> str:
+    """Say how many cases the marker passes; what it says otherwise is QA's business."""
+    words = [line.split()[0] for line in outcome.stdout.split("\n") if line.strip()]
+    passed, cases = words.count("PASS"), len(words)
+    if outcome.status != "ok" or not cases:
+        return f"✘ no marks: {outcome.status} {outcome.reason or outcome.stderr[-80:]}"
+    return f"{'✔' if passed == cases else '✘'} {passed} of {count(cases, 'case')} passed"
+
+
 def _few(files: m.Manifest) -> str:
     names = [plain(path, 40) for path in files]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
@@ -238,6 +257,8 @@ def closing(record: Record, at_ns: int) -> str:
         parts.append(f"${usd(balance.held_microusd)} still held")
     if status is not None and status.deliverable:
         parts.append(count(len(status.deliverable), "file"))
+    if status is not None and status.rank == "claimed":
+        parts.append("approved on its own word alone")
     if status is not None and status.reason:
         parts.append(plain(status.reason, 300))
     return " · ".join(parts)

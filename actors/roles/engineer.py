@@ -3,11 +3,14 @@
     idle ── a task ──> coding
     coding ── files ──> running
     coding ── no files, after max_rounds: result failed ──> idle
+    coding ── it says why the task cannot be done: result blocked ──> idle
     running ── exit code 0: result done ──> idle
+    running ── the command cannot run: result blocked ──> idle
     running ── not 0 ──> coding
     running ── not 0, after max_rounds: result failed ──> idle
 
 In any phase the mission's end, told or named by a drop, leaves nothing to do, and nothing is sent any more.
+An output that the acceptance command makes is handed in with the files; protected files stay as they were.
 No money: result refused; no sandbox, or too many messages: result stuck; all keep their place until `go_on`.
 Sends `call` to its model, `execute` to the sandbox, `result` to the COO.
 """
@@ -20,7 +23,16 @@ import msgspec
 
 from actors import messages as m
 from actors.roles import worker
-from actors.roles.evidence import evidence_of, shortened, shown
+from actors.roles.evidence import (
+    RESERVED,
+    cannot_run,
+    changed,
+    evidence_of,
+    is_reserved,
+    missing,
+    shortened,
+    shown,
+)
 from actors.roles.worker import MAX_MESSAGES, Orders
 from bus.envelope import Mail
 from bus.fold import Role, Step
@@ -100,7 +112,7 @@ def _code(bench: Bench, task: m.Task, findings: str) -> Step:
         round=bench.round,
         goal=task.goal,
         variables={
-            "brief": task.plan.brief,
+            "brief": _brief(task),
             "acceptance": msgspec.json.encode(task.plan.acceptance).decode(),
             "findings": shortened(findings, _FINDINGS_BYTES) or "none",
         },
@@ -108,6 +120,12 @@ def _code(bench: Bench, task: m.Task, findings: str) -> Step:
     )
     orders, letters = bench.orders.send(call)
     return Step(msgspec.structs.replace(bench, orders=orders), letters)
+
+
+def _brief(task: m.Task) -> str:
+    if not task.plan.protected:
+        return task.plan.brief
+    return f"{task.plan.brief}\n\nThese files must stay as they are: {', '.join(task.plan.protected)}"
 
 
 def _on_reply(bench: Bench, mail: Mail, reply: m.Reply) -> Step:
@@ -123,9 +141,24 @@ def _on_reply(bench: Bench, mail: Mail, reply: m.Reply) -> Step:
             return _again(bench, task, f"Your answer could not be read: {reply.detail}", ())
         case "failed":
             return _report(_cleared(bench), task, "failed", reason=f"{reply.error}: {reply.detail}")
-    bench = msgspec.structs.replace(
-        bench, files={**bench.files, **reply.files}, orders=bench.orders.done(CALL)
-    )
+    if reply.blocked:
+        return _report(_cleared(bench), task, "blocked", reason=reply.blocked)
+    files = {**bench.files, **reply.files}
+    if problem := _not_allowed(task, files):
+        return _again(bench, task, problem, ())
+    return _run(msgspec.structs.replace(bench, files=files, orders=bench.orders.done(CALL)), task)
+
+
+def _not_allowed(task: m.Task, files: m.Manifest) -> str:
+    """Say what an answer may not write, in words for the model; "" if there is nothing."""
+    if paths := [path for path in files if is_reserved(path)]:
+        return f"Nothing may be written to {RESERVED}/: {', '.join(paths[:5])}"
+    if paths := changed(task, files):
+        return f"These files may not be changed: {', '.join(paths[:5])}"
+    return ""
+
+
+def _run(bench: Bench, task: m.Task) -> Step:
     run = m.Execute(
         run=RUN,
         number=task.number,
@@ -134,6 +167,7 @@ def _on_reply(bench: Bench, mail: Mail, reply: m.Reply) -> Step:
         argv=task.plan.acceptance,
         files=bench.files,
         timeout_s=task.terms.run_timeout_s,
+        keep=tuple(missing(task, bench.files)),
     )
     orders, letters = bench.orders.send(run)
     return Step(msgspec.structs.replace(bench, orders=orders), letters)
@@ -149,7 +183,11 @@ def _on_outcome(bench: Bench, mail: Mail, outcome: m.Outcome) -> Step:
             parked = msgspec.structs.replace(bench, orders=bench.orders.park(RUN, mail))
             return _report(parked, task, "stuck", reason=outcome.reason, fix=outcome.fix)
     evidence = evidence_of(outcome, task.plan.acceptance)
+    if cannot_run(outcome):
+        reason = f"the acceptance command cannot run\n{shown(evidence)}"
+        return _report(_cleared(bench), task, "blocked", reason=reason, evidence=(evidence,))
     if outcome.status == "ok" and outcome.exit_code == 0:
+        bench = msgspec.structs.replace(bench, files={**bench.files, **outcome.kept})
         return _report(_cleared(bench), task, "done", evidence=(evidence,))
     return _again(bench, task, shown(evidence), (evidence,))
 
@@ -172,5 +210,5 @@ def _report(bench: Bench, task: m.Task, status: str, **said: Any) -> Step:
 
 
 ROLE: Role[Bench] = Role(
-    name="engineer", version=2, state=Bench, handle=handle, is_over=lambda bench: bench.orders.over
+    name="engineer", version=3, state=Bench, handle=handle, is_over=lambda bench: bench.orders.over
 )

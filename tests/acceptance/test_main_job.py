@@ -58,12 +58,32 @@ def test_a_mission_is_followed_to_its_end_and_its_files_are_on_disk(company: Com
 
     assert done.returncode == 0, done.stderr
     assert "scripted model: canned answers, invented prices" in done.stdout + done.stderr
-    for word in ("plan", "code", "run", "checks", "review", "completed"):
+    for word in ("plan", "code", "run", "exam", "marks", "review", "completed"):
         assert word in done.stdout
     shown = company.json("show", done.stdout.split()[0])
     written = {str(path.relative_to(out)) for path in out.rglob("*")}
     assert written == {file["path"] for file in shown["deliverable"]}
     assert {"csv2json.py", "test_csv2json.py"} <= written
+
+
+def test_an_exam_is_shown_and_sat_on_any_folder(company: Company, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    mission = company.coo("mission", FIZZBUZZ, "--budget", "1", "--wait", "--out", str(out)).stdout.split()[0]
+    (sitting,) = company.json("exam", mission)
+    assert [case["mark"] for case in sitting["cases"]] == ["pass"] * 7 + [""]
+    assert sitting["verdict"] == "approved"
+    assert {control["control"] for control in sitting["controls"]} == {"before", "empty", "swapped"}
+    assert "✔  one" in company.coo("exam", mission).stdout
+    assert company.json("show", mission)["evidence"] == "observed"
+
+    good = company.coo("exam", mission, "--on", str(out), "--json")
+    assert (good.returncode, {case["mark"] for case in json.loads(good.stdout)["cases"]}) == (0, {"pass"})
+    program = out / "fizzbuzz.py"
+    program.write_text(program.read_text().replace("number % 5", "number % 7"))
+    bad = company.coo("exam", mission, "--on", str(out))
+    assert (bad.returncode, "✘  thousand" in bad.stdout) == (3, True)
+    assert company.coo("exam", mission, "--task", "7").returncode == 7
+    assert company.coo("exam", mission, "--on", str(tmp_path / "nowhere")).returncode == 2
 
 
 def test_the_log_reads_like_minutes(company: Company) -> None:

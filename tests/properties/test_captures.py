@@ -24,7 +24,7 @@ def digest(content: bytes) -> str:
 
 def test_output_within_the_cap_is_kept_whole() -> None:
     assert captured([b"1234", b"5678"]).stream() == Stream(
-        head="12345678", tail="", total_bytes=8, sha256=digest(b"12345678")
+        head="12345678", tail="", total_bytes=8, sha256=digest(b"12345678"), content=b"12345678"
     )
 
 

@@ -14,8 +14,9 @@ from role_samples import MISSION, TASK, mail_to, outcome, reply
 
 from actors import messages as m
 from actors.process.wiring import role
-from actors.roles import engineer, qa
+from actors.roles import engineer
 from actors.roles import worker as orders
+from actors.roles.qa import role as qa
 from actors.roles.worker import Orders
 from actors.table import HALTS, TABLE
 from bus.envelope import Letter, Mail, Stored, base_headers, encode

@@ -10,7 +10,7 @@ import pytest
 from actors.chaos.shown import Failed
 from actors.cli.chaos import play_taken
 from actors.performers.proofs import WakeProof
-from actors.roles.coo import role as coo
+from actors.roles.coo import results
 from actors.roles.coo.agenda import move
 from actors.table import TABLE
 from bus import envelope, fold, verify
@@ -77,13 +77,13 @@ def a_squatted_id_counts_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def a_release_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    step = coo._next
+    step = results._next
 
     def next_step(desk: Any) -> Any:
         changed = step(desk)
         return move(desk, "approved, last task") if changed.stage == "releasing" else changed
 
-    monkeypatch.setattr(coo, "_next", next_step)
+    monkeypatch.setattr(results, "_next", next_step)
 
 
 def answers_are_believed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ READS: dict[str, list[tuple[str, ...]]] = {
     "follow": [("{mission}", "--timeout", "3s")],
     "ls": [()],
     "show": [("{mission}",)],
+    "exam": [("{mission}",), ("{mission}", "--on", "{folder}")],
     "audit": [()],
     "prices": [()],
     "bury": [("{seq}",)],

@@ -179,11 +179,11 @@ def read_log(path: Path) -> tuple[Header, dict[str, list[Stored]]]:
 
 
 @asynccontextmanager
-async def on_memory(log: Path) -> AsyncIterator[Connect]:
-    """A log in memory, as it was recorded."""
+async def on_memory(log: Path, until: int | None = None) -> AsyncIterator[Connect]:
+    """A log in memory, as it was recorded, or as it was after one message of the mail."""
     server = MemoryServer(topology(TABLE, ack_wait_s=ACK_WAIT_S))
     for name, messages in read_log(log)[1].items():
-        server.load(name, messages)
+        server.load(name, messages if name != MAIL_STREAM else messages[:until])
 
     async def attach(principal: str) -> Any:
         return server.connect()

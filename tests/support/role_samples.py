@@ -8,7 +8,7 @@ import msgspec
 
 from actors import messages as m
 from actors.roles.coo import raising
-from actors.roles.coo.agenda import digest_of
+from actors.roles.evidence import digest_of
 from actors.table import TABLE
 from bus.envelope import Mail
 from bus.table import Buried, Checkpoint, Error, Ref, Released
@@ -30,12 +30,40 @@ def reply(turn: str, status: str = "answered", **more: Any) -> m.Reply:
     return m.Reply(turn=turn, number=0, rework=0, status=status, **more)
 
 
-def outcome(run: str, status: str = "ok", code: int | None = 0) -> m.Outcome:
-    return m.Outcome(run=run, number=0, rework=0, status=status, exit_code=code)
+def outcome(run: str, status: str = "ok", code: int | None = 0, **more: Any) -> m.Outcome:
+    return m.Outcome(run=run, number=0, rework=0, status=status, exit_code=code, **more)
 
 
-def result(status: str) -> m.Result:
-    return m.Result(number=0, rework=0, status=status, files=FILES, rounds=1, refusal=REFUSAL)
+def result(status: str, **more: Any) -> m.Result:
+    return m.Result(number=0, rework=0, status=status, files=FILES, rounds=1, refusal=REFUSAL, **more)
+
+
+EXAM = m.Exam(
+    cases=(m.Case(name="one", argv=("python3", "a.py")), m.Case(name="two", argv=("python3", "a.py", "2"))),
+    marker=("python3", "qa_exam/mark.py"),
+    files={"qa_exam/mark.py": REF},
+)
+SHADOWING = m.Exam(cases=(m.Case(name="one", argv=("x",), inputs={"a.py": REF}),), marker=("x",))
+OTHER = Ref(owner="sandbox", digest="1" * 64, size=2)
+
+
+def exam_runs(number: int) -> list[m.Outcome]:
+    """What comes of the exam of this number, in the order in which its runs may come back."""
+    shown = {"exit_code": REF, "stdout": REF, "stderr": REF}
+    runs = [
+        *(outcome(f"case-{name}", recorded={**shown, "stdout": ref}) for name, ref in CASES),
+        outcome("before-one", "failed", 1, recorded=shown),
+        outcome("marks-before", stdout="FAIL one: no\n"),
+        *(outcome(label, stdout="FAIL one: no\nFAIL two\n") for label in ("marks-empty", "marks-swapped")),
+        outcome("marks", stdout="PASS one\nPASS two\n"),
+        outcome("marks", stdout="PASS one\nPASS one\n"),
+        outcome("marks", stdout="PASS one\nFAIL two: no\n"),
+        outcome("case-one", "timeout", None, recorded=shown),
+    ]
+    return [msgspec.structs.replace(run, round=number) for run in runs]
+
+
+CASES = (("one", REF), ("two", OTHER))
 
 
 APPROVED = m.Verdict(verdict="approved")
@@ -50,25 +78,42 @@ SAMPLES: dict[str, list[msgspec.Struct]] = {
         for verdict in ("approve", "reject")
     ]
     + [m.Decision(digest="own", verdict="approve", raise_microusd=7)],
-    "task": [TASK],
+    "task": [TASK, msgspec.structs.replace(TASK, rework=1, files={"a.py": OTHER})],
     "hold_work": [m.HoldWork()],
     "go_on": [m.GoOn()],
-    "result": [result(status) for status in ("done", "approved", "rejected", "failed", "stuck", "refused")],
+    "result": [
+        *(result(status) for status in ("done", "rejected", "failed", "stuck", "refused", "blocked")),
+        result("approved", examined=DIGEST, rank="observed"),
+        result("approved", examined="other", rank="observed"),
+        result("approved", examined=DIGEST, rank="claimed"),
+    ],
     "outcome": [
         *(outcome(run) for run in ("acceptance", "control", "checks")),
-        *(outcome(run, "failed", 1) for run in ("acceptance", "control", "checks")),
+        outcome("acceptance", "failed", 1),
+        msgspec.structs.replace(outcome("acceptance"), rework=1),
+        outcome("acceptance", "failed", 127),
+        *(run for number in (1, 2, 3) for run in exam_runs(number)),
         *(outcome("acceptance", status, None) for status in ("dropped", "not_started", "timeout")),
         m.Outcome(run="acceptance", number=0, rework=0, status="dropped", final=True),
     ],
     "reply": [
         reply("plan", plan=(PLAN,)),
         reply("code", files=FILES),
-        reply("checks", files=FILES, argv=("python3", "c.py")),
+        reply("code", blocked="no such command"),
+        reply("code", files={"qa_exam/a.py": REF}),
+        *(reply("exam", exam=EXAM, round=number) for number in (0, 1, 2)),
+        reply("exam", "failed", error="no_script"),
+        reply("exam", exam=SHADOWING),
         reply("judge", verdict=APPROVED),
         reply("judge", verdict=REJECTED),
         *(
+            reply("judge", verdict=m.Verdict(verdict="rejected", reason="no", at_fault=fault))
+            for fault in ("work", "case", "brief")
+        ),
+        reply("judge", verdict=m.Verdict(verdict="rejected", findings=(m.Finding(problem="p", taste=True),))),
+        *(
             reply(turn, status, error="invalid_answer", refusal=REFUSAL)
-            for turn in ("plan", "code", "checks", "judge")
+            for turn in ("plan", "code", "exam", "judge")
             for status in ("refused", "failed", "dropped")
         ),
         reply("code", "failed", error="no_script"),

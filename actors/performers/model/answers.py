@@ -51,13 +51,23 @@ def read_plan(text: str) -> Plan:
     Raises:
         InvalidAnswer: no JSON object of that form is in it, or a command needs a shell.
     """
-    plan, _ = _object(Plan, text, lambda value: {"tasks": value} if isinstance(value, list) else value)
+    plan, _ = object_in(Plan, text, lambda value: {"tasks": value} if isinstance(value, list) else value)
     for task in plan.tasks:
-        try:
-            without_a_shell(task.acceptance)
-        except ValueError as error:
-            raise InvalidAnswer(f"acceptance of {task.title!r}: {error}") from error
+        check_command(f"acceptance of {task.title!r}", task.acceptance)
+        check_command(f"tests of {task.title!r}", task.tests)
     return plan
+
+
+def check_command(what: str, argv: list[str]) -> None:
+    """Check that a command needs no shell.
+
+    Raises:
+        InvalidAnswer: it does.
+    """
+    try:
+        without_a_shell(argv)
+    except ValueError as error:
+        raise InvalidAnswer(f"{what}: {error}") from error
 
 
 def read_verdict(text: str) -> Verdict:
@@ -66,13 +76,15 @@ def read_verdict(text: str) -> Verdict:
     Raises:
         InvalidAnswer: no JSON object of that form, or a rejection without a finding or a reason.
     """
-    verdict, _ = _object(Verdict, text)
+    verdict, _ = object_in(Verdict, text)
     answer, _ = without_thoughts(text)
     said = {other.verdict for other, _ in all_fitting(answer, lambda value: _checked(Verdict, value))}
     if len(said) > 1:  # one of them may be quoted from what is judged
         raise InvalidAnswer("the answer has more than one verdict: say one, and quote none")
     if verdict.verdict == "rejected" and not (verdict.findings or verdict.reason):
         raise InvalidAnswer("a rejection needs findings or a reason")
+    if verdict.verdict == "approved" and (verdict.findings or verdict.at_fault):
+        raise InvalidAnswer("approved with findings: approve and find nothing, or reject")
     return verdict
 
 
@@ -82,24 +94,34 @@ def read_files(text: str, nonce: str) -> Files:
     A block that cannot be taken is named in `bad`, and the others are kept.
 
     Raises:
-        InvalidAnswer: there is no file in it that can be taken.
+        InvalidAnswer: there is no file in it that can be taken, and it does not say why it is blocked.
     """
-    _bounded(text)
-    begin = re.search(rf"^[ \t]*<<<FILE\b.*{re.escape(nonce)}[ \t]*$", text, re.MULTILINE)
-    head, body = (text[: begin.start()], text[begin.start() :]) if begin else (text, "")
+    head, body = parted(text, nonce)
     head, steps = without_thoughts(head)
     header, found = _header(head)
-    files, bad = _blocks(body, nonce)
+    files, bad = blocks_in(body, nonce)
     for path in header.files:
         if path not in files and path not in bad:
             bad[path] = "the header names it, and there is no block of it"
-    if not files:
-        raise InvalidAnswer(_no_files(bad, begin is not None))
+    if not files and not header.blocked:
+        raise InvalidAnswer(no_files(bad, bool(body)))
     steps += found.steps if found else ("no_header",)
-    return Files(summary=header.summary, files=files, run=header.run or [], bad=bad, steps=steps)
+    return Files(summary=header.summary, files=files, blocked=header.blocked, bad=bad, steps=steps)
 
 
-def _no_files(bad: dict[str, str], has_blocks: bool) -> str:
+def parted(text: str, nonce: str) -> tuple[str, str]:
+    """Return what stands before the first file block, and the rest.
+
+    Raises:
+        InvalidAnswer: it is blank, or far too long.
+    """
+    _bounded(text)
+    begin = re.search(rf"^[ \t]*<<<FILE\b.*{re.escape(nonce)}[ \t]*$", text, re.MULTILINE)
+    return (text[: begin.start()], text[begin.start() :]) if begin else (text, "")
+
+
+def no_files(bad: dict[str, str], has_blocks: bool) -> str:
+    """Say what is wrong with an answer without a file that can be taken."""
     if bad:
         return "; ".join(f"{path}: {why}" for path, why in list(bad.items())[:10])
     return "no file" if has_blocks else "no line `<<<FILE path NONCE` with the nonce that was given"
@@ -114,7 +136,7 @@ def _header(head: str) -> tuple[FilesHeader, Found | None]:
         return FilesHeader(), None
 
 
-def _blocks(text: str, nonce: str) -> tuple[dict[str, bytes], dict[str, str]]:
+def blocks_in(text: str, nonce: str) -> tuple[dict[str, bytes], dict[str, str]]:
     """Return the files of the blocks, and those that cannot be taken with the reason."""
     blocks: dict[str, bytes] = {}
     bad: dict[str, str] = {}
@@ -164,7 +186,7 @@ def _unfenced(path: str, lines: list[str]) -> list[str]:
     return lines
 
 
-def _object(model: type[T], text: str, shape: Any = lambda value: value) -> tuple[T, Found]:
+def object_in(model: type[T], text: str, shape: Any = lambda value: value) -> tuple[T, Found]:
     """Return the first object of the answer that is one of these.
 
     Raises:

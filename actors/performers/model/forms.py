@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MAX_FILES = 200
+MAX_CASES = 30
 
 _APPROVED = frozenset({"approved", "approve", "accepted", "accept", "pass", "passed"})
 _REJECTED = frozenset({"rejected", "reject", "refused", "fail", "failed"})
@@ -23,6 +24,11 @@ def _argv(value: object) -> object:
     except ValueError as error:
         raise ValueError(f"{value!r} cannot be split into arguments: {error}") from error
     return words
+
+
+def _words(value: object) -> object:
+    """Read no command as an empty one."""
+    return [] if value is None or value == "" else _argv(value)
 
 
 def without_a_shell(words: list[str]) -> list[str]:
@@ -41,6 +47,14 @@ def _listed(value: object) -> object:
     if value is None:
         return []
     return [value] if isinstance(value, str | dict) else value
+
+
+def _by_path(value: object) -> object:
+    """Read a list of paths as files that stand where their blocks say."""
+    if value is None:
+        return {}
+    value = [value] if isinstance(value, str) else value
+    return {path: path for path in value} if isinstance(value, list) else value
 
 
 def _finding(value: object) -> object:
@@ -75,6 +89,7 @@ Note = Annotated[str, BeforeValidator(_said), Field(max_length=4_000)]
 Word = Annotated[str, Field(min_length=1, max_length=1_000)]
 Path = Annotated[str, BeforeValidator(relative), Field(min_length=1, max_length=255)]
 Argv = Annotated[list[Word], BeforeValidator(_argv), Field(min_length=1, max_length=50)]
+Paths = Annotated[list[Path], BeforeValidator(_listed), Field(max_length=50)]
 
 
 class _Read(BaseModel):
@@ -87,7 +102,9 @@ class PlannedTask(_Read):
     title: Annotated[str, Field(min_length=1, max_length=200)]
     brief: Text
     acceptance: Argv
-    outputs: Annotated[list[Path], BeforeValidator(_listed), Field(max_length=50)] = []
+    outputs: Paths = []
+    protected: Paths = []
+    tests: Annotated[list[Word], BeforeValidator(_words), Field(max_length=50)] = []
 
 
 class Plan(_Read):
@@ -101,6 +118,7 @@ class Finding(_Read):
     problem: Text
     expected: Note = ""
     file: Annotated[str, BeforeValidator(_said), Field(max_length=255)] = ""
+    taste: bool = False
 
 
 class Verdict(_Read):
@@ -113,24 +131,46 @@ class Verdict(_Read):
         Field(max_length=50),
     ] = []
     reason: Note = ""
+    at_fault: Annotated[Literal["", "work", "case", "brief"], BeforeValidator(_said)] = ""
+    cases: Annotated[list[Word], BeforeValidator(_listed), Field(max_length=MAX_CASES)] = []
 
 
 class FilesHeader(_Read):
-    """What stands before the file blocks of `code` and `checks`."""
+    """What stands before the file blocks of `code`."""
 
     summary: Note = ""
     files: Annotated[list[Path], BeforeValidator(_listed), Field(max_length=MAX_FILES)] = []
-    run: Annotated[list[Word], BeforeValidator(_argv), Field(max_length=50)] | None = None
+    blocked: Note = ""
+
+
+class Case(_Read):
+    """One run of the work. `inputs` says which file block stands where in its workspace."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+    argv: Argv
+    stdin: Annotated[str, BeforeValidator(_said), Field(max_length=64_000)] = ""
+    inputs: Annotated[dict[Path, Path], BeforeValidator(_by_path), Field(max_length=50)] = {}
+    keep: Paths = []
+    spare: bool = False
+
+
+class ExamHeader(_Read):
+    """What stands before the file blocks of `exam`."""
+
+    summary: Note = ""
+    cases: Annotated[list[Case], BeforeValidator(_listed), Field(min_length=1, max_length=MAX_CASES)]
+    marker: Argv
+    files: Annotated[list[Path], BeforeValidator(_listed), Field(max_length=MAX_FILES)] = []
 
 
 class Files(BaseModel):
-    """The Engineer's answer to `code`, QA's to `checks`: whole files, and the command that runs them.
+    """The Engineer's answer to `code`: whole files, or why the task cannot be done as it is planned.
 
     `bad` are the files that were not taken, each with the reason; `steps` what was passed over in reading.
     """
 
     summary: str
     files: dict[str, bytes]
-    run: list[str]
+    blocked: str = ""
     bad: dict[str, str] = {}
     steps: tuple[str, ...] = ()

@@ -39,7 +39,7 @@ from prompts.manager import Prompt, PromptError, PromptManager
 
 log = structlog.get_logger("actors")
 
-VERSION = 2
+VERSION = 3
 
 _TEMPLATE_TOKENS = 256 + 2 * 32
 """Allowance for what a provider's chat template adds to a system and a user message."""
@@ -217,32 +217,11 @@ class ModelPerformer:
 
     async def _read(self, call: m.Call, text: str, nonce: str, usage: m.Usage) -> m.Reply:
         from actors.performers.model import (
-            answers,  # pydantic: not on an actor's import path until a model has answered
+            replies,  # pydantic: not on an actor's import path until a model has answered
         )
 
-        try:
-            answers.check_text(text)
-            match call.turn:
-                case "plan":
-                    plan = answers.read_plan(text)
-                    tasks = msgspec.convert(plan.model_dump(), dict)["tasks"]
-                    planned = msgspec.convert(tasks, tuple[m.PlannedTask, ...])
-                    return _reply(call, "answered", plan=planned, summary=plan.summary, usage=usage)
-                case "judge":
-                    verdict = answers.read_verdict(text)
-                    return _reply(call, "answered", verdict=_verdict(verdict), usage=usage)
-                case "code" | "checks":
-                    written = answers.read_files(text, nonce)
-                    if written.bad:
-                        bad = "; ".join(f"{path}: {why}" for path, why in list(written.bad.items())[:10])
-                        raise ModelError("invalid_answer", bad)
-        except answers.InvalidAnswer as error:
-            raise ModelError("invalid_answer", str(error)) from error
-        if call.turn == "checks" and not written.run:
-            raise ModelError("invalid_answer", "the header names no command that runs the checks")
-        files = await self._store(written.files)
-        argv = tuple(written.run)
-        return _reply(call, "answered", files=files, argv=argv, summary=written.summary, usage=usage)
+        said = await replies.read(call.turn, text, nonce, self._store)
+        return _reply(call, "answered", usage=usage, **said)
 
     async def _store(self, files: Mapping[str, bytes]) -> m.Manifest:
         from sandbox.paths import check_tree
@@ -259,14 +238,6 @@ def _tokens(prompt: Prompt) -> int:
     """Return about how many tokens a prompt has, rather too many."""
     written = len(prompt.system.encode()) + len(prompt.user.encode())
     return -(-written // _TOKEN_BYTES) + _TEMPLATE_TOKENS
-
-
-def _verdict(verdict: object) -> m.Verdict:
-    findings = tuple(
-        m.Finding(problem=f.problem, expected=f.expected, file=f.file or "")
-        for f in verdict.findings  # type: ignore[attr-defined]  # its type is that of the turn
-    )
-    return m.Verdict(verdict=verdict.verdict, findings=findings, reason=verdict.reason)  # type: ignore[attr-defined]  # its type is that of the turn
 
 
 def _reply(call: m.Call, status: str, **more: object) -> m.Reply:

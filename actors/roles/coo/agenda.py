@@ -1,9 +1,6 @@
-"""The COO's state of one mission, and the changes it goes through. Pure; what is sent is the role's."""
+"""The changes that a mission goes through. Pure; what is sent is the role's."""
 
 from __future__ import annotations
-
-import hashlib
-from typing import Literal
 
 import msgspec
 
@@ -11,74 +8,11 @@ from actors import messages as m
 from actors.days import SECOND_NS, next_begin_ns
 from actors.money import usd
 from actors.roles.coo import raising, states
-from actors.roles.coo.states import STATE_OF, Final, Pause, Stage
+from actors.roles.coo.orders import open_order
+from actors.roles.coo.standing import Desk
 from bus.envelope import Letter, Mail
-from bus.table import Ref
 
 RAISED, FROZEN = "the cap is raised", "a bill froze it"
-
-
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One task of the plan, and where it is."""
-
-    plan: m.PlannedTask
-    state: Literal["waiting", "executing", "reviewing", "done", "failed"] = "waiting"
-    rework: int = 0
-    attempts: int = 0
-    findings: tuple[m.Finding, ...] = ()
-
-
-class Desk(msgspec.Struct, frozen=True, kw_only=True):
-    """The COO's state of one mission.
-
-    `owed` says that the stage's order has not been sent. `files` is what QA approved so far, `work` what
-    the Engineer handed in for the task under review. `slotless` says that it gave its slot back in a pause.
-    """
-
-    mission: m.Mission | None = None
-    stage: Stage = "none"
-    paused: Pause = ""
-    final: Final = ""
-    reason: str = ""
-    fix: str = ""
-    refusal: m.Refusal | None = None
-    owed: bool = False
-    retry_of: str = ""
-    jobs: tuple[Job, ...] = ()
-    current: int = 0
-    files: dict[str, Ref] = {}
-    work: dict[str, Ref] = {}
-    plans: int = 0
-    loops: int = 0
-    mails: int = 0
-    pauses: int = 0
-    pause_ends_ns: int = 0
-    new_period_ns: int = 0
-    digest: str = ""
-    cap: int = 0
-    asks_raise: str = ""
-    raise_microusd: int = 0
-    asked_raises: int = 0
-    park_ns: int = 0
-    slotless: bool = False
-
-    @property
-    def state(self) -> m.State:
-        return self.final or self.paused or STATE_OF[self.stage]
-
-    @property
-    def terms(self) -> m.Terms:
-        assert self.mission is not None
-        return self.mission.terms
-
-
-def digest_of(files: m.Manifest) -> str:
-    """Return the sha256 of exactly what is released: the paths and contents of the deliverable."""
-    listing = "".join(f"{ref.digest} {ref.size} {path}\n" for path, ref in sorted(files.items()))
-    return hashlib.sha256(listing.encode()).hexdigest()
-
-
-# -- changes --------------------------------------------------------------------------------------------
 
 
 def move(desk: Desk, event: str) -> Desk:
@@ -193,19 +127,6 @@ def on_queued(desk: Desk, slots: int) -> Desk:
     return msgspec.structs.replace(desk, reason=why, fix="limits.slots in the settings says how many")
 
 
-def open_order(desk: Desk) -> m.Open:
-    """Return what opens the mission's account at the guard, or asks for a slot again."""
-    assert desk.mission is not None
-    terms = desk.terms
-    return m.Open(
-        cap_microusd=desk.mission.budget_microusd,
-        margin_percent=terms.margin_percent,
-        call_tokens=terms.call_tokens,
-        role_tokens={f"model-{role}": cap for role, cap in terms.role_tokens.items()},
-        priority=terms.priority,
-    )
-
-
 def _go_on() -> list[Letter]:
     return [Letter(to=role, message=m.GoOn()) for role in ("engineer", "qa")]
 
@@ -233,57 +154,3 @@ def without_end(desk: Desk, letters: list[Letter]) -> tuple[Desk, list[Letter]]:
     if desk.paused:
         return desk, letters
     return pause(desk, "too many messages", why, "coo cancel it, or coo resume it"), kept
-
-
-# -- orders ---------------------------------------------------------------------------------------------
-
-
-def plan_call(desk: Desk) -> m.Call:
-    """Return the call that plans the mission."""
-    assert desk.mission is not None
-    return m.Call(
-        turn="plan",
-        model=desk.terms.models["coo"],
-        max_output_tokens=desk.terms.max_output_tokens,
-        round=desk.plans,
-        goal=desk.mission.goal,
-        variables={"goal": desk.mission.goal, "max_tasks": str(desk.terms.max_tasks)},
-    )
-
-
-def task_for(desk: Desk, role: Literal["engineer", "qa"]) -> m.Task:
-    """Return the task at hand, for whoever works on it now."""
-    assert desk.mission is not None
-    job = desk.jobs[desk.current]
-    start = desk.work if job.rework else desk.files
-    return m.Task(
-        number=desk.current,
-        plan=job.plan,
-        goal=desk.mission.goal,
-        terms=desk.terms,
-        files=start if role == "engineer" else desk.work,
-        rework=job.rework,
-        findings=job.findings,
-    )
-
-
-def release_request(desk: Desk) -> m.Request:
-    """Return what is asked of the CEO before the deliverable is released."""
-    assert desk.mission is not None
-    return m.Request(
-        what="release",
-        digest=desk.digest,
-        why=f"{len(desk.files)} files for: {desk.mission.goal[:500]}",
-        timeout_s=desk.terms.approval_timeout_s,
-    )
-
-
-def raise_request(desk: Desk) -> m.Request:
-    """Return what is asked of the CEO when the cap is used up."""
-    return m.Request(
-        what="raise",
-        digest=desk.asks_raise,
-        why=desk.reason,
-        timeout_s=desk.terms.approval_timeout_s,
-        raise_microusd=desk.raise_microusd,
-    )

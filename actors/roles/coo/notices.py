@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from actors import messages as m
-from actors.roles.coo.agenda import Desk, raise_request
+from actors.roles.coo.orders import raise_request
+from actors.roles.coo.standing import Desk
 from actors.table import TOLD_OF_THE_END
 from bus.envelope import Letter, Mail
 
@@ -49,6 +50,7 @@ def status(desk: Desk, mail: Mail) -> Letter:
         refusal=desk.refusal,
         raise_microusd=desk.raise_microusd if desk.asks_raise else 0,
         cap_microusd=desk.cap,
+        rank=desk.rank if desk.final == "completed" or desk.stage == "releasing" else "",
         deliverable=desk.files if desk.final == "completed" or desk.stage == "releasing" else {},
     )
     return Letter(to="ceo", message=said)

@@ -4,6 +4,8 @@
     created ── its account is open ──> planning
     planning ── a plan ──> executing
     executing ── the acceptance command passed ──> reviewing
+    executing ── the plan cannot be carried out ──> planning
+    reviewing ── the plan cannot be carried out ──> planning
     reviewing ── rejected, with findings ──> executing
     reviewing ── approved, next task ──> executing
     reviewing ── approved, a release is asked for ──> paused_approval
@@ -40,9 +42,6 @@ import msgspec
 from actors import messages as m
 from actors.days import SECOND_NS
 from actors.roles.coo.agenda import (
-    Desk,
-    Job,
-    digest_of,
     end,
     move,
     not_raised,
@@ -50,26 +49,20 @@ from actors.roles.coo.agenda import (
     on_queued,
     on_raised,
     on_slot,
-    open_order,
-    out_of_money,
     pause,
-    plan_call,
-    release_request,
     resume,
-    task_for,
     timed,
-    unhindered,
     with_job,
     without_end,
 )
 from actors.roles.coo.notices import declined, status, told, wake
+from actors.roles.coo.orders import open_order, plan_call, release_request, task_for
+from actors.roles.coo.results import is_current, on_plan, on_result
+from actors.roles.coo.standing import Desk
 from actors.roles.coo.states import PAUSES, moved, owed_in
 from bus.envelope import Letter, Mail
 from bus.fold import Role, Step
 from bus.table import Error
-
-MAX_PLANS = 3
-"""How many unreadable plans the model may write before the mission fails."""
 
 
 def handle(desk: Desk, mail: Mail) -> Step:
@@ -130,9 +123,9 @@ def _event(desk: Desk, mail: Mail) -> tuple[Desk, list[Letter]]:
         case m.Queued(slots=slots) if desk.stage == "opening" or desk.slotless:
             return on_queued(desk, slots), []
         case m.Reply() as reply if desk.stage == "planning" and not desk.owed:
-            return _on_plan(desk, mail, reply), []
-        case m.Result() as result if _is_current(desk, mail, result):
-            return _on_result(desk, mail, result), []
+            return on_plan(desk, mail, reply), []
+        case m.Result() as result if is_current(desk, mail, result):
+            return on_result(desk, mail, result), []
         case m.Raised() as raised:
             return on_raised(desk, raised)
         case m.Frozen() as frozen:
@@ -200,74 +193,6 @@ def _on_tick(desk: Desk, tick: m.Tick) -> tuple[Desk, list[Letter]]:
     return desk, []
 
 
-def _on_plan(desk: Desk, mail: Mail, reply: m.Reply) -> Desk:
-    again = move(desk, "the call was dropped or refused")
-    again = msgspec.structs.replace(again, retry_of=mail.cause.partition("/")[2])
-    match reply.status:
-        case "dropped":
-            return again
-        case "refused":
-            return out_of_money(again, mail, reply.refusal)
-        case "failed" if reply.error == "invalid_answer" and desk.plans + 1 < MAX_PLANS:
-            return msgspec.structs.replace(move(desk, "an unreadable plan"), plans=desk.plans + 1)
-        case "failed":
-            return end(desk, "no usable plan", f"{reply.error}: {reply.detail}")
-    if not 0 < len(reply.plan) <= desk.terms.max_tasks:
-        why = f"invalid_plan: {len(reply.plan)} tasks, not 1 to {desk.terms.max_tasks}"
-        return end(desk, "no usable plan", why)
-    jobs = tuple(Job(plan=task) for task in reply.plan)
-    return move(msgspec.structs.replace(desk, jobs=jobs), "a plan")
-
-
-def _is_current(desk: Desk, mail: Mail, result: m.Result) -> bool:
-    """Say whether a result is of the task, the role and the round of rework that is out."""
-    if desk.stage not in ("executing", "reviewing") or desk.owed:
-        return False
-    role = "engineer" if desk.stage == "executing" else "qa"
-    job = desk.jobs[desk.current]
-    return (mail.sender, result.number, result.rework) == (role, desk.current, job.rework)
-
-
-def _on_result(desk: Desk, mail: Mail, result: m.Result) -> Desk:
-    match result.status:
-        case "refused":
-            return out_of_money(desk, mail, result.refusal)
-        case "stuck":
-            return pause(desk, "stuck", result.reason, result.fix)
-        case "failed":
-            desk = with_job(desk, state="failed")
-            return end(desk, "the task failed", f"task {desk.current + 1}, {mail.sender}: {result.reason}")
-        case "done" if desk.stage == "executing":
-            attempts = desk.jobs[desk.current].attempts + result.rounds
-            desk = msgspec.structs.replace(with_job(desk, attempts=attempts), work=result.files)
-            return move(desk, "the acceptance command passed")
-        case "approved" if desk.stage == "reviewing":
-            return _next(msgspec.structs.replace(with_job(desk, state="done"), files=desk.work))
-        case "rejected" if desk.stage == "reviewing":
-            return _rework(desk, result)
-    raise ValueError(f"{mail.sender} cannot say {result.status} while {desk.stage}")
-
-
-def _rework(desk: Desk, result: m.Result) -> Desk:
-    job = desk.jobs[desk.current]
-    desk = with_job(desk, rework=job.rework + 1, findings=result.findings)
-    desk = move(msgspec.structs.replace(desk, loops=desk.loops + 1), "rejected, with findings")
-    if desk.loops <= desk.terms.max_loops:
-        return desk
-    why = f"QA sent work back {desk.loops} times, more than the {desk.terms.max_loops} allowed"
-    return pause(desk, "sent back too often", why, "coo resume for another round, or coo cancel")
-
-
-def _next(desk: Desk) -> Desk:
-    if desk.current + 1 < len(desk.jobs):
-        return move(msgspec.structs.replace(desk, current=desk.current + 1), "approved, next task")
-    if not desk.terms.ask_release:
-        return move(desk, "approved, last task")
-    desk = msgspec.structs.replace(desk, digest=digest_of(desk.files))
-    desk = move(desk, "approved, a release is asked for")
-    return desk if desk.paused else msgspec.structs.replace(unhindered(desk), pauses=desk.pauses + 1)
-
-
 # -- letters --------------------------------------------------------------------------------------------
 
 
@@ -295,5 +220,5 @@ def _drive(desk: Desk) -> tuple[Desk, list[Letter]]:
 
 
 ROLE: Role[Desk] = Role(
-    name="coo", version=4, state=Desk, handle=handle, is_over=lambda desk: bool(desk.final)
+    name="coo", version=5, state=Desk, handle=handle, is_over=lambda desk: bool(desk.final)
 )

@@ -102,7 +102,7 @@ def test_a_demo_as_json_ends_with_its_result(demo: Demo) -> None:
     told = [json.loads(line) for line in demo.said.splitlines() if line.startswith("{")]
     result = next(line for line in told if line.get("type") == "coo.cli.result")
     assert (result["state"], result["scripted"], result["authority"]) == ("completed", True, "enforced")
-    assert result["spent_usd"] == "0.029266"
+    assert result["spent_usd"] == "0.034624"
 
 
 def test_a_kept_demo_waits_and_prints_the_line_that_shows_its_log(demo: Demo) -> None:

@@ -42,13 +42,19 @@ CODE = """
         one
         two
 """
-CHECKS = """
-  - turn: checks
+EXAM = """
+  - turn: exam
     {place}
-    run: [python3, qa_check.py]
+    cases:
+      - {{name: greets, argv: [python3, greet.py]}}
+    marker: [python3, qa_exam/mark.py]
     files:
-      qa_check.py: |
-        import greet
+      qa_exam/mark.py: |
+        from pathlib import Path
+
+        for answer in Path("answers").iterdir():
+            good = (answer / "stdout").read_text() == "hello\\n"
+            print(f"PASS {{answer.name}}" if good else f"FAIL {{answer.name}}: it does not greet")
 """
 JUDGE = """
   - turn: judge
@@ -60,7 +66,7 @@ JUDGE = """
 
 
 def _answers(place: str, verdict: str = "approved", findings: str = "[]") -> str:
-    return (CODE + CHECKS + JUDGE).format(place=place, verdict=verdict, findings=findings)
+    return (CODE + EXAM + JUDGE).format(place=place, verdict=verdict, findings=findings)
 
 
 GREET = "name: greet\nabout: passes at once\ngoals: [Say hello]\nanswers:" + PLAN + _answers("task: 1")
@@ -69,6 +75,15 @@ STRICT = (
     + PLAN
     + _answers("task: 1", "rejected", '[{problem: "it says \\e[31mhello\\e[0m only once", file: greet.py}]')
     + _answers("rework: 1")
+)
+
+
+VAGUE = (
+    "name: vague\nabout: no exam proves anything\ngoals: [Say hello vaguely]\nanswers:"
+    + PLAN
+    + CODE.format(place="task: 1")
+    + "".join(EXAM.format(place=f"round: {n}").replace("FAIL", "PASS") for n in range(3))
+    + JUDGE.format(place="task: 1", verdict="approved", findings="[]")
 )
 
 
@@ -159,6 +174,7 @@ def _overrides(tmp_path: Path) -> Mapping[str, object]:
     scripts.mkdir(exist_ok=True)
     (scripts / "greet.yaml").write_text(GREET)
     (scripts / "strict.yaml").write_text(STRICT)
+    (scripts / "vague.yaml").write_text(VAGUE)
     return {"models": {"scripts": str(scripts)}, "sandbox": {"backend": "bubblewrap"}}
 
 

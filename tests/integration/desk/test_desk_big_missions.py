@@ -12,6 +12,13 @@ from bus.dataref import MAX_BODY_BYTES, is_dataref
 
 WAIT = ("--timeout", "60")
 FILES = 199
+COUNT = "import pathlib; print(len(list(pathlib.Path('{}').glob('*.txt'))))"
+MARK = f"""
+from pathlib import Path
+
+good = (Path("answers/counts/stdout").read_text() == "{FILES}\\n")
+print("PASS counts" if good else "FAIL counts")
+"""
 LONG = "a-long-name-" * 20
 
 
@@ -27,10 +34,11 @@ def big_script() -> dict[str, Any]:
         answers += [
             {"turn": "code", "task": n, "files": {"greet.py": 'print("hello")\n', **files}},
             {
-                "turn": "checks",
+                "turn": "exam",
                 "task": n,
-                "run": ["python3", "qa_check.py"],
-                "files": {"qa_check.py": "import greet\n"},
+                "cases": [{"name": "counts", "argv": ["python3", "-c", COUNT.format(n)]}],
+                "marker": ["python3", "qa_exam/mark.py"],
+                "files": {"qa_exam/mark.py": MARK},
             },
             {"turn": "judge", "task": n, "verdict": "approved", "reason": "it greets"},
         ]

@@ -17,7 +17,7 @@ import pytest
 from every_command import COO, READS, WRITES, documented, each, every_command, has_json
 
 from actors import messages as m
-from actors.roles.coo.agenda import digest_of
+from actors.roles.evidence import digest_of
 from actors.table import TABLE
 from bus import blobs
 from bus.envelope import Outgoing, base_headers, encode

@@ -86,6 +86,37 @@ CALM: list[Event] = [
     (70, "coo", "ceo", m.Status(state="completed", at=22, deliverable=FILES)),
 ]
 
+EXAM = m.Exam(cases=(m.Case(name="one", argv=("x",)), m.Case(name="two", argv=("x",))), marker=("y",))
+
+
+def test_an_exam_is_told_by_its_cases_and_its_marks() -> None:
+    begin = [CALM[0], CALM[6]]
+    events: list[Event] = [
+        *begin,
+        (8, "model-qa", "qa", reply("exam", 2_000, exam=EXAM)),
+        (9, "sandbox", "qa", ran("case-one", exit_code=1)),
+        (9, "sandbox", "qa", ran("case-two", status="timeout", reason="it took 3 s")),
+        (9, "sandbox", "qa", ran("before-one", exit_code=2)),
+        (10, "sandbox", "qa", ran("marks-empty", status="ok", exit_code=0, stdout="FAIL one\nFAIL two\n")),
+        (10, "sandbox", "qa", ran("marks", status="ok", exit_code=0, stdout="PASS one\nFAIL two: no\n")),
+        (10, "sandbox", "qa", ran("marks", exit_code=1, stderr="Traceback: no")),
+        (11, "qa", "coo", judged("blocked", reason="greets whom?")),
+    ]
+    timeline, said = Timeline(), []
+    record = Record(NAME)
+    for stored in logged(events):
+        mail = record.add(stored)
+        assert mail is not None
+        said += [str(line) for line in timeline.tell(mail)]
+    assert said[-5:] == [
+        "00:08 qa        exam       task 1/1: 2 cases: one, two                                $0.002",
+        "00:09 sandbox   run        ✘ timeout: it took 3 s",
+        "00:10 sandbox   marks      ✘ 1 of 2 cases passed",
+        "00:10 sandbox   marks      ✘ no marks: failed Traceback: no",
+        "00:11 qa        blocked    ✘ task 1/1: greets whom?",
+    ]
+
+
 LINES = """\
 00:00 ceo       mission    "Build a CSV to JSON converter" for at most $2.00
 00:04 coo       note       scripted model: canned answers, invented prices
@@ -252,6 +283,7 @@ def test_what_show_prints_as_json_is_complete() -> None:
         "fix": "",
         "asks": "",
         "asks_raise_usd": "",
+        "evidence": "",
         "deliverable": [{"path": "converter.py", "sha256": "ab" * 32, "size": 84}],
         "model": "scripted",
         "models": {"coo": "scripted", "engineer": "scripted", "qa": "scripted"},

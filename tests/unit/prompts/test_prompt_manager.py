@@ -181,8 +181,8 @@ def test_a_file_that_is_not_in_order_is_refused_when_it_is_loaded(
     [
         ("coo", "plan", {"goal"}, {"max_tasks"}),
         ("engineer", "code", {"files", "findings"}, {"brief", "acceptance", "nonce"}),
-        ("qa", "checks", {"paths"}, {"brief", "acceptance", "nonce"}),
-        ("qa", "judge", {"evidence", "files"}, {"brief", "acceptance"}),
+        ("qa", "exam", {"paths", "known", "problem"}, {"brief", "acceptance", "nonce"}),
+        ("qa", "judge", {"evidence", "files", "problem"}, {"brief", "acceptance"}),
     ],
 )
 def test_a_packaged_prompt_uses_each_variable_and_wraps_what_is_foreign(
@@ -201,7 +201,7 @@ def test_a_packaged_prompt_uses_each_variable_and_wraps_what_is_foreign(
 
 
 def test_these_are_the_packaged_prompts() -> None:
-    assert PromptManager().names == ("coo.plan", "engineer.code", "qa.checks", "qa.judge")
+    assert PromptManager().names == ("coo.plan", "engineer.code", "qa.exam", "qa.judge")
     assert len(list(PACKAGED.glob("*.md"))) == 4
 
 
@@ -212,25 +212,28 @@ def test_these_are_the_packaged_prompts() -> None:
             "coo",
             "plan",
             '{"summary": str, "tasks": [{"title": str, "brief": str, '
-            '"acceptance": [argv...], "outputs": [paths]}]}',
+            '"acceptance": [argv...], "outputs": [paths], "protected": [paths], "tests": [argv...]}]}',
         ),
         (
             "engineer",
             "code",
-            '{"summary": str, "files": [paths], "run": null}\n'
+            '{"summary": str, "files": [paths], "blocked": ""}\n'
             "<<<FILE path NONCE\nthe lines of the file, as they are\nFILE>>> NONCE",
         ),
         (
             "qa",
-            "checks",
-            '{"summary": str, "files": [paths], "run": [argv...]}\n'
+            "exam",
+            '{"summary": str, "cases": [{"name": str, "argv": [argv...], "stdin": str, '
+            '"inputs": {path: block}, "keep": [paths], "spare": bool}], '
+            '"marker": [argv...], "files": [paths]}\n'
             "<<<FILE path NONCE\nthe lines of the file, as they are\nFILE>>> NONCE",
         ),
         (
             "qa",
             "judge",
-            '{"verdict": "approved"|"rejected", '
-            '"findings": [{"problem": str, "expected": str, "file": str|null}], "reason": str}',
+            '{"verdict": "approved"|"rejected", "at_fault": ""|"work"|"case"|"brief", "cases": [names], '
+            '"findings": [{"problem": str, "expected": str, "file": str|null, "taste": bool}], '
+            '"reason": str}',
         ),
     ],
 )

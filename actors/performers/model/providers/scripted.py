@@ -35,8 +35,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     summary: str = ""
     tasks: list[dict[str, Any]] = []
     files: dict[str, str] = {}
-    run: list[str] | None = None
+    blocked: str = ""
+    cases: list[dict[str, Any]] = []
+    marker: list[str] = []
     verdict: str = ""
+    at_fault: str = ""
+    wrong: list[str] = []
     findings: list[dict[str, Any]] = []
     reason: str = ""
     raw: str | None = None
@@ -122,12 +126,16 @@ def _written(answer: Answer, nonce: str) -> str:
         case "judge":
             verdict = {
                 "verdict": answer.verdict,
+                "at_fault": answer.at_fault,
+                "cases": answer.wrong,
                 "findings": answer.findings,
                 "reason": answer.reason,
             }
             return json.dumps(verdict)
         case _:
-            header = {"summary": answer.summary, "files": list(answer.files), "run": answer.run}
+            header: dict[str, Any] = {"summary": answer.summary, "files": list(answer.files)}
+            own = {"cases": answer.cases, "marker": answer.marker}
+            header |= own if answer.turn == "exam" else {"blocked": answer.blocked}
             blocks = [
                 f"<<<FILE {path} {nonce}\n{content.rstrip()}\nFILE>>> {nonce}"
                 for path, content in answer.files.items()

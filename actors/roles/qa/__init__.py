@@ -1,0 +1,3 @@
+from actors.roles.qa.role import ROLE
+
+__all__ = ["ROLE"]

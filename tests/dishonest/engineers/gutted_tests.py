@@ -1,0 +1,5 @@
+"""Its tests test nothing."""
+
+
+def files(program: str) -> dict[str, str]:
+    return {"roman.py": program, "test_roman.py": "import unittest\n"}
