@@ -54,7 +54,7 @@ def _go_on(bench: Bench, task: m.Task) -> Step:
     wanted = _wanted(bench, task)
     if not wanted and not bench.orders.runs:
         return _mark(bench, task)
-    return _send(bench, wanted[: max(0, AT_ONCE - len(bench.orders.runs))])
+    return send(bench, wanted[: max(0, AT_ONCE - len(bench.orders.runs))])
 
 
 def _wanted(bench: Bench, task: m.Task) -> list[m.Execute]:
@@ -77,7 +77,8 @@ def _runs(
     ]
 
 
-def _send(bench: Bench, runs: list[m.Execute]) -> Step:
+def send(bench: Bench, runs: list[m.Execute]) -> Step:
+    """Send runs, and remember that they are out."""
     letters: list[Letter]
     orders, letters = bench.orders.send(*runs)
     return Step(msgspec.structs.replace(bench, orders=orders), letters)
@@ -136,7 +137,7 @@ def _mark(bench: Bench, task: m.Task) -> Step:
         for label in wanted
         if label not in bench.marks
     ]
-    return _send(msgspec.structs.replace(bench, phase="marking"), runs)
+    return send(msgspec.structs.replace(bench, phase="marking"), runs)
 
 
 def _weigh(bench: Bench, task: m.Task) -> Step:

@@ -6,10 +6,8 @@ import re
 from collections.abc import Collection
 
 from actors import messages as m
+from actors.observed import SHOWN_CHARS
 from actors.roles.qa.bench import Marks
-
-MOST_CHARS = 4_000
-"""An outcome carries so much of a stream: a marker that says more cannot be read."""
 
 _LINE = re.compile(r"(PASS|FAIL) ([a-z0-9][a-z0-9_-]{0,39})(?:: ?(.*))?")
 
@@ -19,8 +17,8 @@ def read(outcome: m.Outcome, names: Collection[str]) -> Marks:
     if outcome.status != "ok":
         code = f", exit code {outcome.exit_code}" if outcome.exit_code is not None else ""
         return Marks(fault=f"the marker did not end well: {outcome.status}{code}\n{outcome.stderr[-400:]}")
-    if len(outcome.stdout) >= MOST_CHARS:
-        return Marks(fault=f"the marker says more than {MOST_CHARS} characters")
+    if len(outcome.stdout) >= SHOWN_CHARS:
+        return Marks(fault=f"the marker says more than {SHOWN_CHARS} characters")
     passes: list[str] = []
     fails: dict[str, str] = {}
     for line in filter(str.strip, outcome.stdout.split("\n")):

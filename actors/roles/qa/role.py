@@ -113,7 +113,7 @@ def _start(bench: Bench, task: m.Task) -> Step:
             m.Finding(problem=what, expected=wanted, file=path) for what, wanted, path in problems
         )
         return report(bench, task, "rejected", findings=findings)
-    return _send(bench, _run(task, ACCEPTANCE, task.plan.acceptance, task.files))
+    return exams.send(bench, [_run(task, ACCEPTANCE, task.plan.acceptance, task.files)])
 
 
 def _run(task: m.Task, label: str, argv: tuple[str, ...], files: m.Manifest) -> m.Execute:
@@ -125,11 +125,6 @@ def _run(task: m.Task, label: str, argv: tuple[str, ...], files: m.Manifest) -> 
         files=files,
         timeout_s=task.terms.run_timeout_s,
     )
-
-
-def _send(bench: Bench, *runs: m.Execute) -> Step:
-    orders, letters = bench.orders.send(*runs)
-    return Step(msgspec.structs.replace(bench, orders=orders), letters)
 
 
 def _on_answer(bench: Bench, mail: Mail, answer: m.Outcome | m.Reply) -> Step:
@@ -170,7 +165,7 @@ def _on_acceptance(bench: Bench, task: m.Task, outcome: m.Outcome) -> Step:
         return report(bench, task, "rejected", findings=(m.Finding(problem=problem, expected="exit code 0"),))
     if task.plan.tests and task.before:
         before = _run(task, "tests-before", task.plan.tests, task.before)
-        return _send(bench, before, _run(task, "tests", task.plan.tests, task.files))
+        return exams.send(bench, [before, _run(task, "tests", task.plan.tests, task.files)])
     return _to_the_exam(bench, task)
 
 
