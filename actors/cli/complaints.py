@@ -9,7 +9,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from actors.host.datadir import tail
+from actors.host.logtail import tail
 from actors.plain import plain
 
 _FRESH = timedelta(seconds=90)

@@ -20,7 +20,8 @@ from actors.cli.signals import held_back
 from actors.errors import Kind, UserError
 from actors.host import ephemeral as ephemeral_data
 from actors.host.alive import process_start
-from actors.host.datadir import LOCK_VARIABLE, DataDir, Holder, size_bytes
+from actors.host.datadir import LOCK_VARIABLE, DataDir, Holder
+from actors.host.logtail import size_bytes
 
 LOG = "up.log"
 

@@ -35,6 +35,7 @@ from actors.host.datalock import (
     Unusable,
     holder_in,
     is_here,
+    moved_from,
     place_of,
     short,
     sign,
@@ -51,8 +52,6 @@ __all__ = [
     "Unusable",
     "default_path",
     "short",
-    "size_bytes",
-    "tail",
 ]
 
 # nats-server parses the value of a variable like a value of its configuration: digits alone become a
@@ -86,6 +85,7 @@ class DataDir:
     """The paths of one company, and the only code that writes its lock, credentials and run file."""
 
     def __init__(self, path: Path | None = None) -> None:
+        self._held = ""
         self.path = (path or default_path(os.environ)).expanduser().absolute()
         self.nats = self.path / "nats"
         self.run = self.path / "run"
@@ -130,12 +130,14 @@ class DataDir:
             found = self.holder()
             if found is None or found.pid != os.getpid():  # who handed it over has signed for this process
                 sign(fd, self.path, os.getpid())
+            self._held = place_of(self.path)
             try:
                 yield
             finally:
-                for name in ("run.json", "nats.env"):
+                for name in () if self.replaced() else ("run.json", "nats.env"):
                     with suppress(OSError):
                         (self.run / name).unlink()
+                self._held = ""
                 with suppress(OSError):  # `holder` does not try the lock: that would be in a starter's way
                     os.ftruncate(fd, 0)
 
@@ -159,6 +161,10 @@ class DataDir:
             Unusable: it cannot be written.
         """
         sign(fd, self.path, pid)
+
+    def replaced(self) -> str:
+        """Return what is wrong when the folder that is held no longer stands at its path, "" if it does."""
+        return moved_from(self._held, self.path)
 
     def credentials(self, principals: Iterable[str]) -> dict[str, str]:
         """Return one password for each principal, made on first use and the same ever after.
@@ -238,6 +244,8 @@ class DataDir:
                 return None
 
     def _write(self, name: str, content: bytes) -> None:
+        if moved := self.replaced():
+            raise Unusable(self.path, moved)
         with self._named_errors():
             self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=self.run)  # mkstemp makes it 0600
@@ -273,19 +281,6 @@ def default_path(environ: Mapping[str, str]) -> Path:
                 "This user has no home folder", "Name a data directory: --data-dir PATH, or COO_DATA_DIR"
             ) from error
     return home / "coo" / "default"
-
-
-def size_bytes(path: Path) -> int:
-    """Return the size of a file, 0 when there is none."""
-    return path.stat().st_size if path.exists() else 0
-
-
-def tail(path: Path, from_byte: int) -> str:
-    """Return the last lines a log got after `from_byte`, at most 20 and 4 KiB; nothing if it is gone."""
-    with suppress(OSError), path.open("rb") as file:
-        file.seek(max(from_byte, size_bytes(path) - 4096))
-        return "\n".join(file.read(4096).decode(errors="replace").splitlines()[-20:])
-    return ""
 
 
 def _password() -> str:

@@ -117,6 +117,14 @@ def is_here(place: str, path: Path) -> bool:
     return place in ("", place_of(path))  # an older coo named none
 
 
+def moved_from(place: str, path: Path) -> str:
+    """Return what is wrong when a folder that is held (`place`, "" for none) does not stand at its path."""
+    with suppress(FileNotFoundError):
+        if is_here(place, path):
+            return ""
+    return "the folder of this company was moved away while it runs"
+
+
 def short(path: Path) -> str:
     """Write a path as a person would: `~` for the home folder."""
     with suppress(RuntimeError, ValueError):  # no home at all, or another folder

@@ -38,11 +38,12 @@ class Hindrances:
     async def of_server(self, ended: ProcessEvent) -> str:
         """Return what keeps nats-server from running."""
         data = self._data_dir
-        return await asyncio.to_thread(_first, [(data.nats, PROBE_BYTES), *_files(data)])
+        return data.replaced() or await asyncio.to_thread(_first, [(data.nats, PROBE_BYTES), *_files(data)])
 
     async def of_actor(self, ended: ProcessEvent) -> str:
         """Return what keeps the process of an actor from running."""
-        why = await asyncio.to_thread(_first, _files(self._data_dir))
+        data = self._data_dir
+        why = data.replaced() or await asyncio.to_thread(_first, _files(data))
         if not why and ended.returncode in (os.EX_TEMPFAIL, os.EX_CONFIG):
             why = await self._missing(ended.name)
         return why
@@ -90,5 +91,7 @@ async def watch_files(
 
 
 def _short_of_room(data_dir: DataDir) -> str:
+    if moved := data_dir.replaced():
+        return f"{moved}: {short(data_dir.path)}"
     lacking = ((folder, shortage(folder, room_bytes)) for folder, room_bytes in _files(data_dir))
     return next((f"{why}: {short(folder)}" for folder, why in lacking if why), "")

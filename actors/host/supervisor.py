@@ -26,7 +26,7 @@ from random import Random
 from typing import Literal, Self
 
 from actors.host.children import EX_UNAVAILABLE, cause, end, send, start_process
-from actors.host.datadir import size_bytes, tail
+from actors.host.logtail import size_bytes, tail
 from actors.process.held import Held, HeldPipe
 
 EX_CONFIG = 78  # sysexits.h: bad configuration, or not the authority it needs

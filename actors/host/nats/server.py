@@ -22,7 +22,7 @@ from typing import BinaryIO, Literal, Self
 from urllib.parse import urlsplit
 
 from actors.host.children import cause, end, send, start_process
-from actors.host.datadir import size_bytes, tail
+from actors.host.logtail import size_bytes, tail
 from actors.host.nats.binary import ServerError, find
 from actors.host.nats.greeting import greeting
 from actors.host.nats.store import broken, writable

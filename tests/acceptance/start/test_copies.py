@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -138,3 +139,28 @@ def test_a_company_whose_folder_was_renamed_is_found_and_what_took_its_place_is_
     assert company.coo("ls", "--data-dir", str(moved)).returncode == 0
     assert company.json("down") == {"status": "already_stopped"}
     assert company.json("down", "--data-dir", str(moved)) == {"status": "stopped"}
+
+
+def test_a_company_whose_folder_was_renamed_touches_nothing_in_its_place_and_goes_on_when_it_is_back(
+    company: Company, tmp_path: Path
+) -> None:
+    company.start()
+    moved = tmp_path / "moved"
+    pids = company.pids
+    company.data_dir.rename(moved)
+    shutil.copytree(moved, company.data_dir)
+    before = {path: path.read_bytes() for path in sorted((company.data_dir / "run").iterdir())}
+    until(lambda: company.happened("stuck", "coo up"), what="coo up says so")
+    for name in ("qa", "nats-server"):
+        os.kill(pids[name], signal.SIGKILL)
+        stuck = until(lambda name=name: company.happened("stuck", name), what="who died is said to wait")
+        assert "was moved away while it runs" in stuck[0]["reason"]
+    assert {path: path.read_bytes() for path in sorted((company.data_dir / "run").iterdir())} == before
+    shutil.rmtree(company.data_dir)
+    moved.rename(company.data_dir)
+    until(lambda: company.happened("started", "coo up"), what="coo up goes on")
+    company.until_restarted("nats-server", pids["nats-server"])
+    company.until_restarted("qa", pids["qa"])
+    company.until_serving()
+    done = company.coo("mission", "Write fizzbuzz", "--budget", "1", "--id", "a", "--wait")
+    assert done.returncode == 0, done.stderr
