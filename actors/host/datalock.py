@@ -119,9 +119,13 @@ def is_here(place: str, path: Path) -> bool:
 
 def moved_from(place: str, path: Path) -> str:
     """Return what is wrong when a folder that is held (`place`, "" for none) does not stand at its path."""
-    with suppress(FileNotFoundError):
+    try:
         if is_here(place, path):
             return ""
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        return error.strerror or str(error)
     return "the folder of this company was moved away while it runs"
 
 
