@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from actors.host.datadir import DataDirError, Unusable, short
+from actors.host.datalock import moved_from, place_of
 
 MARK = "ephemeral"
 _PREFIX = "coo-ephemeral-"
@@ -50,16 +51,18 @@ def make(path: Path | None = None) -> Path:
 
 @contextmanager
 def removed_afterwards(path: Path | None) -> Iterator[Path]:
-    """Make an ephemeral data directory for the length of a block.
+    """Make an ephemeral data directory for the length of a block; what took its place meanwhile stays.
 
     Raises:
         DataDirError: as `make`.
     """
     folder = make(path)
+    place = place_of(folder)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not moved_from(place, folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep() -> None:

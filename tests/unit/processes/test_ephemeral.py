@@ -48,3 +48,13 @@ def test_what_has_no_mark_is_never_removed(tmp_path: Path) -> None:
     other.mkdir()
     ephemeral.make()
     assert other.exists()
+
+
+@pytest.mark.parametrize("is_copy", [True, False])
+def test_what_took_its_place_stays(tmp_path: Path, is_copy: bool) -> None:
+    with ephemeral.removed_afterwards(tmp_path / "company") as folder:
+        folder.rename(tmp_path / "moved")
+        folder.mkdir()
+        (folder / (ephemeral.MARK if is_copy else "letters")).touch()
+    assert len(list(folder.iterdir())) == 1
+    assert (tmp_path / "moved" / ephemeral.MARK).exists()
